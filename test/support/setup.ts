@@ -1,0 +1,3 @@
+import { removeAfterFile } from './temp-dir.ts';
+
+removeAfterFile();
