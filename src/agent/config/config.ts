@@ -32,7 +32,11 @@ export interface SyncTargetConfig {
   readonly endpoints: readonly string[];
   readonly username?: string;
   readonly passwordFile?: string;
-  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
+  readonly tls?: {
+    readonly caFile?: string;
+    readonly certFile?: string;
+    readonly keyFile?: string;
+  };
 }
 
 export interface MqttConfig {
