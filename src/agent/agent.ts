@@ -11,6 +11,9 @@ import type { ServiceHealth } from './service.ts';
  */
 export type AgentState = 'starting' | 'ready' | 'degraded' | 'stopping';
 
+/** What `subscribe` tells of; volumes, devices and keys are watched in the engine instead. */
+export type ChangedPart = 'state' | 'sync' | 'info';
+
 /** What a face may use of the agent; faces know nothing else and never each other. */
 export interface Agent {
   readonly version: string;
@@ -26,6 +29,8 @@ export interface Agent {
   state(): { readonly state: AgentState; readonly since: string; readonly reasons: readonly string[] };
   services(): readonly ServiceHealth[];
   sync(): readonly SyncStatus[];
+  /** Calls back, at once and in the same tick, when a part has changed. @returns the way to stop it */
+  subscribe(listener: (part: ChangedPart) => void): () => void;
 }
 
 export interface AgentEvent {
