@@ -4,29 +4,46 @@
  * Calls that can block for ever on a sick disk (mount, umount, loop attach and detach, ioctls) run on
  * a thread of their own, one per call: never on the main thread, never on libuv's four pool threads.
  * They reject with an `Error` that carries `code` (errno name), `errno`, `syscall` and `path`, as
- * Node's own system errors do.
+ * Node's own system errors do; wrong arguments reject with a TypeError and reach no syscall.
+ *
+ * Invariants: the event loop and the file system API keep working however many calls are stuck; a
+ * stuck call holds none of this process' sockets, files or locks; at most 64 calls are in flight, the
+ * next one rejects with EAGAIN.
+ *
+ * Caveats: a call can't be aborted, so give up on the promise, not on the call, and ask the kernel
+ * (mountinfo, sysfs) what became of it. More in docs/native.md.
  */
-import { createRequire } from 'node:module';
+import { addon } from './addon.ts';
 
 export interface MountOptions {
+  /** Device or directory; for a file system without a device any word, e.g. `tmpfs`. */
   readonly source: string;
   readonly target: string;
-  /** e.g. `ext4`, `xfs`; absent for a bind mount. */
+  /** e.g. `ext4`, `xfs`; absent for a bind mount or a remount. */
   readonly type?: string;
   readonly flags?: readonly MountFlag[];
   /** File-system specific options, comma-separated, as in mount(2)'s `data`. */
   readonly data?: string;
 }
 
-/** mount(2) flags, named without their `MS_`. */
-export type MountFlag = 'rdonly' | 'nosuid' | 'nodev' | 'noexec' | 'noatime' | 'relatime' | 'bind' | 'remount';
+/** mount(2) flags, named without their `MS_`. `bind` with others is one atomic step. */
+export type MountFlag =
+  | 'rdonly'
+  | 'nosuid'
+  | 'nodev'
+  | 'noexec'
+  | 'noatime'
+  | 'relatime'
+  | 'bind'
+  | 'remount';
 
 export interface LoopOptions {
+  /** A regular file; its size a multiple of 512 (of `blockSize` if that is larger) above 0. */
   readonly backingFile: string;
   readonly readOnly?: boolean;
   /** Default true: without it the page cache holds every block twice and hides unsynced data. */
   readonly directIo?: boolean;
-  /** 512..4096; default the kernel's. */
+  /** 512, 1024, 2048 or 4096 bytes; default the kernel's. */
   readonly blockSize?: number;
 }
 
@@ -37,40 +54,50 @@ export interface LoopDevice {
   readonly directIo: boolean;
 }
 
-interface Addon {
-  mount(options: MountOptions): Promise<void>;
-  umount(target: string, lazy: boolean): Promise<void>;
-  loopAttach(options: LoopOptions): Promise<LoopDevice>;
-  loopDetach(path: string): Promise<void>;
-  blockDeviceSize(path: string): Promise<number>;
-  sdNotify(socket: string, message: string): void;
-  lockFile(path: string): number | undefined;
+/** mount(2). Never looks whether something is mounted there already: look at mountinfo first. */
+export async function mount(options: MountOptions): Promise<void> {
+  await addon().mount(options);
 }
 
-const addon = createRequire(import.meta.url)('#addon') as Addon;
-
-/** mount(2). Never stacks by itself: look at mountinfo first. */
-export const mount = addon.mount;
-
-/** umount2(2) with UMOUNT_NOFOLLOW; `lazy` adds MNT_DETACH. EBUSY while in use. */
-export function umount(target: string, options: { lazy?: boolean } = {}): Promise<void> {
-  return addon.umount(target, options.lazy ?? false);
+/** umount2(2) with UMOUNT_NOFOLLOW; `lazy` adds MNT_DETACH. EBUSY while in use, EINVAL when nothing is mounted there. */
+export async function umount(target: string, options: { lazy?: boolean } = {}): Promise<void> {
+  await addon().umount(target, options.lazy ?? false);
 }
 
-/** LOOP_CTL_GET_FREE + LOOP_CONFIGURE in one step (no half-configured device), autoclear off; retried while others race for the same free device. */
-export const loopAttach = addon.loopAttach;
+/**
+ * LOOP_CTL_GET_FREE + LOOP_CONFIGURE in one step (no half-configured device), autoclear off; retried
+ * while others race for the same free device. Doesn't look whether the file backs a device already.
+ */
+export async function loopAttach(options: LoopOptions): Promise<LoopDevice> {
+  return await addon().loopAttach(options);
+}
 
-/** LOOP_CLR_FD. EBUSY-safe: rejects with EBUSY while the device is mounted or open, instead of the kernel's lazy "autoclear later". ENXIO when it wasn't attached. */
-export const loopDetach = addon.loopDetach;
+/**
+ * Detached when it resolves. EBUSY, and still attached, while the device is mounted, claimed (swap,
+ * holders) or open elsewhere for 250 ms: not the kernel's silent "later". ENXIO when it wasn't
+ * attached, ENOTBLK when the path is no loop device.
+ */
+export async function loopDetach(path: string): Promise<void> {
+  await addon().loopDetach(path);
+}
 
-/** BLKGETSIZE64: size in bytes of a block device. */
-export const blockDeviceSize = addon.blockDeviceSize;
+/** BLKGETSIZE64: size in bytes of a block device. ENOTBLK for anything else. */
+export async function blockDeviceSize(path: string): Promise<number> {
+  return await addon().blockDeviceSize(path);
+}
 
-/** One datagram to systemd's notify socket (sd_notify(3)); a leading `@` means the abstract namespace. Throws the errno. */
-export const sdNotify = addon.sdNotify;
+/**
+ * One datagram to systemd's notify socket (sd_notify(3)); a leading `@` means the abstract namespace.
+ * Never waits: throws the errno, EAGAIN when the manager's queue is full.
+ */
+export function sdNotify(socket: string, message: string): void {
+  addon().sdNotify(socket, message);
+}
 
 /**
  * flock(2) LOCK_EX|LOCK_NB on the file (made 0600 if missing), held until this process ends.
  * @returns the file descriptor, or undefined when another process holds it.
  */
-export const lockFile = addon.lockFile;
+export function lockFile(path: string): number | undefined {
+  return addon().lockFile(path);
+}
