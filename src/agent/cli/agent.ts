@@ -1,0 +1,15 @@
+import type { Command } from 'commander';
+import { verb } from './context.ts';
+
+export function addAgentVerb(root: Command): void {
+  root
+    .command('agent')
+    .description('run the agent in the foreground until SIGTERM or Ctrl-C')
+    .option('--adopt-state', 'take over a state folder that was made on another host')
+    .action(
+      verb(async ({ paths, format }, options: { adoptState?: boolean }) => {
+        const { runAgent } = await import('../main.ts');
+        await runAgent(paths, { adoptState: options.adoptState ?? false, format });
+      }),
+    );
+}

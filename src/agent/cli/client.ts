@@ -1,0 +1,131 @@
+import { request, type IncomingMessage } from 'node:http';
+import { hasErrno, HoldfastError, isErrorCode, type ErrorBody } from '../../base/errors.ts';
+
+export interface CallOptions {
+  readonly method?: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  readonly body?: Uint8Array | string | undefined;
+  readonly headers?: Record<string, string>;
+}
+
+/** Talks to the agent over its unix socket. Every call has a deadline. */
+export class AgentClient {
+  readonly #socket: string;
+  readonly #timeoutMs: number;
+
+  constructor(socket: string, timeoutMs: number) {
+    this.#socket = socket;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** The decoded JSON answer. @throws HoldfastError with the agent's own code */
+  async json<T>(path: string, options: CallOptions = {}): Promise<T> {
+    const text = (await this.bytes(path, options)).toString('utf8');
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  send<T>(path: string, method: 'POST' | 'PUT' | 'DELETE', body?: unknown): Promise<T> {
+    if (body === undefined) return this.json<T>(path, { method });
+    const headers = { 'content-type': 'application/json' };
+    return this.json<T>(path, { method, body: JSON.stringify(body), headers });
+  }
+
+  async bytes(path: string, options: CallOptions = {}): Promise<Buffer> {
+    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    const response = await this.#open(path, options, deadline);
+    try {
+      return await readAll(response);
+    } catch (thrown) {
+      throw this.#explain(thrown, deadline);
+    }
+  }
+
+  /** The lines of a stream, until the signal aborts or the agent ends it. The deadline is for the first byte only. */
+  async *lines(path: string, signal: AbortSignal): AsyncIterable<string> {
+    const opening = AbortSignal.timeout(this.#timeoutMs);
+    const response = await this.#open(path, {}, opening, signal);
+    signal.addEventListener('abort', () => response.destroy(), { once: true });
+    let rest = '';
+    try {
+      for await (const chunk of response.setEncoding('utf8')) {
+        const parts = (rest + String(chunk)).split('\n');
+        rest = parts.pop() ?? '';
+        yield* parts.filter((line) => line !== '');
+      }
+    } catch (thrown) {
+      if (!signal.aborted) throw this.#explain(thrown, opening);
+    }
+  }
+
+  async #open(
+    path: string,
+    { method = 'GET', body, headers = {} }: CallOptions,
+    deadline: AbortSignal,
+    cancel?: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const outgoing = request(
+        {
+          socketPath: this.#socket,
+          path,
+          method,
+          headers: { ...headers, 'content-length': String(Buffer.byteLength(body ?? '')) },
+        },
+        resolve,
+      );
+      const abort = (): void => void outgoing.destroy(new Error('aborted'));
+      deadline.addEventListener('abort', abort, { once: true });
+      cancel?.addEventListener('abort', abort, { once: true });
+      outgoing.on('response', () => cancel && deadline.removeEventListener('abort', abort));
+      outgoing.on('error', reject);
+      outgoing.end(body);
+    }).catch((thrown: unknown) => {
+      throw this.#explain(thrown, deadline);
+    });
+    if ((response.statusCode ?? 500) < 300) return response;
+    throw asError(response.statusCode ?? 500, await readAll(response));
+  }
+
+  #explain(thrown: unknown, deadline: AbortSignal): HoldfastError {
+    if (deadline.aborted) {
+      return new HoldfastError('DeadlineExceeded', `no answer from the agent within ${this.#timeoutMs / 1000} s`, {
+        hint: 'the work may still go on: look with `holdfast status`; --timeout changes the limit',
+        cause: thrown,
+      });
+    }
+    if (hasErrno(thrown, 'EACCES')) {
+      return new HoldfastError('PermissionDenied', `not allowed to use the socket ${this.#socket}`, {
+        hint: 'run as root or as a member of the group in http.group',
+        cause: thrown,
+      });
+    }
+    if (hasErrno(thrown, 'ENOENT') || hasErrno(thrown, 'ECONNREFUSED')) {
+      return new HoldfastError('AgentNotRunning', `no agent answers at ${this.#socket}`, {
+        hint: 'start it with `systemctl start holdfast` or `holdfast agent`, or name its socket with --socket',
+        cause: thrown,
+      });
+    }
+    return new HoldfastError('Unavailable', `the agent broke off the call: ${String(thrown)}`, { cause: thrown });
+  }
+}
+
+async function readAll(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+function asError(status: number, body: Buffer): HoldfastError {
+  try {
+    const parsed = JSON.parse(body.toString('utf8')) as Partial<ErrorBody>;
+    if (isErrorCode(parsed.code) && typeof parsed.message === 'string') {
+      return new HoldfastError(parsed.code, parsed.message, {
+        hint: parsed.hint,
+        ...(parsed.retry === undefined ? {} : { retry: parsed.retry }),
+      });
+    }
+  } catch {
+    // Not JSON: a server that isn't ours is told below with what it said.
+  }
+  const said = body.toString('utf8').slice(0, 200);
+  return new HoldfastError('Internal', `unexpected answer ${status}: ${said}`);
+}

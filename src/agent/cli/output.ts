@@ -1,0 +1,64 @@
+import { styleText } from 'node:util';
+import { HoldfastError, toHoldfastError } from '../../base/errors.ts';
+
+export type Format = 'table' | 'json';
+
+/** Data goes to stdout; `json` is stable and meant for programs. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** Columns padded to their widest cell; no trailing blanks. */
+export function table(header: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
+  const widths = header.map((title, i) => Math.max(width(title), ...rows.map((row) => width(row[i] ?? ''))));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => cell + ' '.repeat(Math.max(0, (widths[i] ?? 0) - width(cell))))
+      .join('  ')
+      .trimEnd();
+  return [line(header), ...rows.map(line)].map((text) => `${text}\n`).join('');
+}
+
+export function printTable(header: readonly string[], rows: ReadonlyArray<readonly string[]>): void {
+  process.stdout.write(table(header, rows));
+}
+
+/** `key: value` lines, aligned. */
+export function printFields(fields: ReadonlyArray<readonly [string, string | number | undefined]>): void {
+  const known = fields.filter((field) => field[1] !== undefined && field[1] !== '');
+  const widest = Math.max(...known.map(([name]) => name.length)) + 1;
+  for (const [name, value] of known) {
+    process.stdout.write(`${`${name}:`.padEnd(widest)} ${printable(String(value))}\n`);
+  }
+}
+
+/** Talk, not data: stderr. */
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** The error with its code and next step on stderr; the exit code it stands for. */
+export function reportError(thrown: unknown, format: Format): number {
+  const error = toHoldfastError(thrown);
+  if (format === 'json') {
+    process.stderr.write(`${JSON.stringify({ error: error.toJSON() })}\n`);
+    return error.exitCode;
+  }
+  const colour = process.stderr.isTTY && process.env['NO_COLOR'] === undefined;
+  const head = `holdfast: ${error.code}:`;
+  say(`${colour ? styleText('red', head) : head} ${printable(error.message)}`);
+  if (error.hint !== undefined) say(`  hint: ${printable(error.hint)}`);
+  if (error.code === 'Internal' && !(thrown instanceof HoldfastError)) say(String(error.stack));
+  return error.exitCode;
+}
+
+/** Names may hold any UTF-8: control characters never reach the terminal. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** Terminal cells, near enough: wide and combining characters aside, code points. */
+function width(text: string): number {
+  return [...text].length;
+}

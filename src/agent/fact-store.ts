@@ -1,0 +1,33 @@
+import type { Device, FactStore, HostIdentity } from '../devices/index.ts';
+import type { Engine } from '../engine/index.ts';
+
+const DEVICES = 'devices';
+const HOST = 'host/identity';
+
+/** Keeps the devices' facts and the host's identity in the engine, as JSON. */
+export function engineFactStore(engine: Engine): FactStore {
+  return {
+    async loadDevices() {
+      const { kvs } = await engine.list(DEVICES);
+      return kvs.map((kv) => decode<Device>(kv.value));
+    },
+    async saveDevice(device) {
+      await engine.put(`${DEVICES}/${device.id}`, encode(device));
+    },
+    async loadHost() {
+      const kv = await engine.get(HOST);
+      return kv && decode<HostIdentity>(kv.value);
+    },
+    async saveHost(host) {
+      await engine.put(HOST, encode(host));
+    },
+  };
+}
+
+function encode(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
+
+function decode<T>(bytes: Uint8Array): T {
+  return JSON.parse(Buffer.from(bytes).toString('utf8')) as T;
+}
