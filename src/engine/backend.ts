@@ -1,0 +1,58 @@
+/**
+ * What a storage library has to give: three ordered tables of bytes and one durable transaction.
+ * Revisions, comparing, the change log, group commit and watching live above it, once for all.
+ *
+ * Calls never overlap a `commit`: the engine has one writer, and reads run between commits.
+ */
+export type Table = 'kv' | 'log' | 'meta';
+
+/** `value` undefined deletes the key. */
+export interface Write {
+  readonly table: Table;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+export interface RangeQuery {
+  readonly table: Table;
+  /** First key, included. */
+  readonly from: Uint8Array;
+  /** End, not included; undefined: to the end of the table. */
+  readonly before: Uint8Array | undefined;
+  /** At most this many entries. */
+  readonly limit: number;
+  /** Stop after this many bytes of values; the first entry comes whatever its size. */
+  readonly bytesMax: number;
+}
+
+export interface Entry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** Keys compare as bytes. Keys of `log` are 8 bytes, a big-endian number below 2^53. */
+export interface Backend {
+  readonly name: string;
+  /** The caller owns the returned bytes. */
+  get(table: Table, key: Uint8Array): Uint8Array | undefined;
+  range(query: RangeQuery): Entry[];
+  /**
+   * All of `writes`, or none. Resolves after the sync: from then on no crash undoes them.
+   * @throws NoSpace, HostFailed; nothing of it is visible then, and the backend stays usable
+   */
+  commit(writes: readonly Write[]): Promise<void>;
+  /** Bytes the store's files take on the disk. */
+  sizeBytes(): number;
+  close(): Promise<void>;
+}
+
+/** `none` skips every sync: only the power-cut control uses it, no configuration reaches it. */
+export type Durability = 'commit' | 'none';
+
+export interface BackendOptions {
+  /** The store's folder; made when missing. */
+  readonly path: string;
+  readonly durability: Durability;
+  /** What a new store starts with; committed before the store gets its name. */
+  readonly initial: () => readonly Write[];
+}

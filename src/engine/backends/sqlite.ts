@@ -1,0 +1,235 @@
+/**
+ * SQLite in WAL mode, every commit synced (synchronous=FULL). One connection does everything, and
+ * locking_mode=EXCLUSIVE keeps the WAL index on the heap: there is no -shm file to be written, and no
+ * second connection can come in (SQLite before 3.51.3 loses commits when two of them checkpoint at once:
+ * https://github.com/benbjohnson/litestream/issues/1432, and Debian 12's sqlite3 tool is such a one).
+ * The WAL is folded back by the commit that fills it, never by a timer.
+ */
+import Database from 'better-sqlite3';
+import { HoldfastError } from '../../base/errors.ts';
+import { MiB } from '../../base/bytes.ts';
+import { FORMAT } from '../record.ts';
+import { logKey, readU64 } from '../log.ts';
+import { fileBytes, notOurs, placeStore, readStart, storeError, truncated } from './store-file.ts';
+import type {
+  Backend,
+  BackendOptions,
+  Durability,
+  Entry,
+  RangeQuery,
+  Table,
+  Write,
+} from '../backend.ts';
+
+/** "HOLD": `file` and we tell our stores from other SQLite files by it. */
+const APPLICATION_ID = 0x484f4c44;
+const VERSION_MIN = [3, 51, 3] as const;
+/** A lone put writes three leaf pages; at 4 KiB that stays under 16 KB with the WAL's headers. */
+const PAGE_BYTES = 4096;
+/** WAL pages after which a commit checkpoints: 16 MiB, ~10,000 lone puts, a stall of ~50 ms on a slow disk. */
+const CHECKPOINT_PAGES = 4096;
+const CACHE_BYTES = 8 * MiB;
+
+/** The first 100 bytes of a database: https://www.sqlite.org/fileformat.html section 1.3. */
+const HEADER_BYTES = 100;
+const HEADER_MAGIC = 'SQLite format 3\0';
+
+const SCHEMA = `
+  CREATE TABLE kv (k BLOB PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID;
+  CREATE TABLE log (k INTEGER PRIMARY KEY, v BLOB NOT NULL);
+  CREATE TABLE meta (k BLOB PRIMARY KEY, v BLOB NOT NULL) WITHOUT ROWID;
+`;
+
+type SqlKey = Uint8Array | number;
+interface Row {
+  k: SqlKey;
+  v: Buffer;
+}
+
+interface Statements {
+  readonly get: Database.Statement<[SqlKey], Buffer>;
+  readonly put: Database.Statement<[SqlKey, Uint8Array]>;
+  readonly remove: Database.Statement<[SqlKey]>;
+  readonly from: Database.Statement<[SqlKey], Row>;
+  readonly between: Database.Statement<[SqlKey, SqlKey], Row>;
+}
+
+/** @throws StateMismatch, Corrupt, PermissionDenied, NoSpace */
+export async function openSqlite(options: BackendOptions): Promise<Backend> {
+  const { path, durability } = options;
+  const file = await placeStore(path, 'sqlite', async (aside) => {
+    const backend = create(aside, path);
+    await backend.commit(options.initial());
+    await backend.close();
+  });
+  checkFile(file);
+  return new SqliteBackend(connect(file, path, durability), file, path);
+}
+
+function create(file: string, folder: string): SqliteBackend {
+  const db = guard('cannot make the store', folder, () => {
+    const made = new Database(file);
+    made.pragma(`page_size = ${PAGE_BYTES}`);
+    made.pragma(`application_id = ${APPLICATION_ID}`);
+    made.pragma(`user_version = ${FORMAT}`);
+    made.exec(SCHEMA);
+    return made;
+  });
+  return new SqliteBackend(db, file, folder);
+}
+
+/** Reads the header without SQLite, so that a file which isn't ours stays as it is. */
+function checkFile(file: string): void {
+  const { start, sizeBytes } = readStart(file, HEADER_BYTES);
+  if (start.length < HEADER_BYTES) throw truncated(file, sizeBytes, HEADER_BYTES);
+  if (start.toString('latin1', 0, 16) !== HEADER_MAGIC) throw notOurs(file, 'no SQLite header');
+  const id = start.readUInt32BE(68);
+  if (id !== APPLICATION_ID) {
+    throw notOurs(file, `an SQLite file with application id 0x${id.toString(16)}`);
+  }
+  const format = start.readUInt32BE(60);
+  if (format > FORMAT) {
+    throw new HoldfastError(
+      'StateMismatch',
+      `${file} has format ${format}, this version of Holdfast reads up to ${FORMAT}`,
+      { hint: 'run the Holdfast version that wrote it, or a newer one' },
+    );
+  }
+  // While a WAL is there an interrupted checkpoint may have written the first page, but not the last.
+  const wantBytes = start.readUInt32BE(28) * start.readUInt16BE(16);
+  if (fileBytes(`${file}-wal`) === 0 && sizeBytes < wantBytes) {
+    throw truncated(file, sizeBytes, wantBytes);
+  }
+}
+
+function connect(file: string, folder: string, durability: Durability): Database.Database {
+  return guard(`cannot open ${file}`, folder, () => {
+    const db = new Database(file, { fileMustExist: true });
+    try {
+      checkVersion(db);
+      db.pragma('locking_mode = EXCLUSIVE');
+      const mode = db.pragma('journal_mode = WAL', { simple: true });
+      if (mode !== 'wal') throw new HoldfastError('HostFailed', `${file}: no WAL but ${mode}`);
+      db.pragma(`synchronous = ${durability === 'commit' ? 'FULL' : 'OFF'}`);
+      db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+      db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES}`);
+      db.pragma(`cache_size = ${-CACHE_BYTES / 1024}`);
+      return db;
+    } catch (thrown) {
+      db.close();
+      throw thrown;
+    }
+  });
+}
+
+function checkVersion(db: Database.Database): void {
+  const version = db.prepare<[], string>('SELECT sqlite_version()').pluck().get() ?? '';
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number);
+  const [wantMajor, wantMinor, wantPatch] = VERSION_MIN;
+  const have = major * 1e6 + minor * 1e3 + patch;
+  if (have >= wantMajor * 1e6 + wantMinor * 1e3 + wantPatch) return;
+  throw new HoldfastError(
+    'NotSupported',
+    `SQLite ${version} can lose committed transactions, ${VERSION_MIN.join('.')} is needed`,
+    { hint: 'install the pinned better-sqlite3 with npm ci' },
+  );
+}
+
+class SqliteBackend implements Backend {
+  readonly name = 'sqlite';
+  readonly #db: Database.Database;
+  readonly #file: string;
+  readonly #folder: string;
+  readonly #statements: Record<Table, Statements>;
+  readonly #apply: (writes: readonly Write[]) => void;
+
+  constructor(db: Database.Database, file: string, folder: string) {
+    this.#db = db;
+    this.#file = file;
+    this.#folder = folder;
+    this.#statements = guard(`cannot read ${file}`, folder, () => ({
+      kv: statements(db, 'kv'),
+      log: statements(db, 'log'),
+      meta: statements(db, 'meta'),
+    }));
+    this.#apply = db.transaction((writes: readonly Write[]) => {
+      for (const { table, key, value } of writes) {
+        const { put, remove } = this.#statements[table];
+        if (value) put.run(sqlKey(table, key), value);
+        else remove.run(sqlKey(table, key));
+      }
+    }).immediate;
+  }
+
+  get(table: Table, key: Uint8Array): Uint8Array | undefined {
+    return guard('cannot read the store', this.#folder, () =>
+      this.#statements[table].get.get(sqlKey(table, key)),
+    );
+  }
+
+  range(query: RangeQuery): Entry[] {
+    return guard('cannot read the store', this.#folder, () => {
+      const { table, limit, bytesMax } = query;
+      const { from, between } = this.#statements[table];
+      const start = sqlKey(table, query.from);
+      const rows = query.before
+        ? between.iterate(start, sqlKey(table, query.before))
+        : from.iterate(start);
+      const entries: Entry[] = [];
+      let bytes = 0;
+      for (const { k, v } of rows) {
+        entries.push({ key: bytesKey(k), value: v });
+        bytes += v.length;
+        if (entries.length >= limit || bytes >= bytesMax) break;
+      }
+      return entries;
+    });
+  }
+
+  async commit(writes: readonly Write[]): Promise<void> {
+    guard('cannot write the store', this.#folder, () => this.#apply(writes));
+  }
+
+  sizeBytes(): number {
+    return fileBytes(this.#file) + fileBytes(`${this.#file}-wal`);
+  }
+
+  async close(): Promise<void> {
+    guard('cannot close the store', this.#folder, () => this.#db.close());
+  }
+}
+
+function statements(db: Database.Database, table: Table): Statements {
+  return {
+    get: db.prepare<[SqlKey], Buffer>(`SELECT v FROM ${table} WHERE k = ?`).pluck(),
+    put: db.prepare(
+      `INSERT INTO ${table} VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET v = excluded.v`,
+    ),
+    remove: db.prepare(`DELETE FROM ${table} WHERE k = ?`),
+    from: db.prepare(`SELECT k, v FROM ${table} WHERE k >= ? ORDER BY k`),
+    between: db.prepare(`SELECT k, v FROM ${table} WHERE k >= ? AND k < ? ORDER BY k`),
+  };
+}
+
+/** A revision is the log's row id: appending then never splits a page in the middle. */
+function sqlKey(table: Table, key: Uint8Array): SqlKey {
+  if (table !== 'log') return key;
+  return readU64(Buffer.from(key.buffer, key.byteOffset, key.length), 0);
+}
+
+function bytesKey(key: SqlKey): Uint8Array {
+  return typeof key === 'number' ? logKey(key) : key;
+}
+
+function guard<T>(doing: string, folder: string, work: () => T): T {
+  try {
+    return work();
+  } catch (thrown) {
+    const code = thrown instanceof Database.SqliteError ? thrown.code : '';
+    throw storeError(thrown, code === '' ? doing : `${doing} (${code})`, folder, {
+      noSpace: code === 'SQLITE_FULL',
+      corrupt: code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB',
+      denied: code.startsWith('SQLITE_READONLY') || code.startsWith('SQLITE_CANTOPEN'),
+    });
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * One group commit in the making: transactions are applied in order against an overlay over the
+ * durable state, so that a compare-and-swap sees the earlier ones of the same batch.
+ */
+import { HoldfastError } from '../base/errors.ts';
+import { keyBytes } from './key.ts';
+import { encodeLogRecord } from './log.ts';
+import { decodeKeyValue, encodeHead, encodeKeyValue, HEAD_KEY } from './record.ts';
+import { compactionStep } from './compact.ts';
+import type { Backend, Write } from './backend.ts';
+import type { Change, ChangeSet, Condition, KeyValue, Op } from './engine.ts';
+import type { Head } from './record.ts';
+import type { Txn } from './txn.ts';
+
+const EMPTY = new Uint8Array(0);
+
+export interface TxnResult {
+  readonly revision: number;
+  /** False when nothing was there to change; no revision was taken then. */
+  readonly changed: boolean;
+}
+
+export class Batch {
+  readonly #backend: Backend;
+  readonly #overlay = new Map<string, KeyValue | undefined>();
+  readonly #logWrites: Write[] = [];
+  readonly changeSets: ChangeSet[] = [];
+  #head: Head;
+  #dirty = false;
+
+  constructor(backend: Backend, head: Head) {
+    this.#backend = backend;
+    this.#head = head;
+  }
+
+  /** The head as it will be once this batch is durable. */
+  get head(): Head {
+    return this.#head;
+  }
+
+  /** @throws KeyModified, KeyExists, Corrupt; the batch is then as it was before */
+  apply(txn: Txn): TxnResult {
+    for (const condition of txn.conditions) this.#check(condition);
+    const revision = this.#head.revision + 1;
+    const changes: Change[] = [];
+    let keys = this.#head.keys;
+    for (const op of txn.ops) {
+      const before = this.#read(op.key);
+      const change = changeOf(op, before, revision);
+      if (!change) continue;
+      changes.push(change);
+      if (op.type === 'delete') keys -= 1;
+      else if (!before) keys += 1;
+    }
+    if (changes.length === 0) return { revision: this.#head.revision, changed: false };
+
+    const set: ChangeSet = { revision, changes };
+    const record = encodeLogRecord(set);
+    for (const { type, kv } of changes) {
+      this.#overlay.set(kv.key, type === 'put' ? kv : undefined);
+    }
+    this.#logWrites.push({ table: 'log', key: record.key, value: record.value });
+    this.changeSets.push(set);
+    const logBytes = this.#head.logBytes + record.value.length;
+    this.#head = { ...this.#head, revision, keys, logBytes };
+    this.#dirty = true;
+    return { revision, changed: true };
+  }
+
+  /** Drops old log records in the same commit: by the limits, or up to `target` when that is asked for. */
+  compact(target: number, durableRevision: number): void {
+    const step = compactionStep(this.#backend, this.#head, target, durableRevision);
+    if (!step) return;
+    this.#logWrites.push(...step.writes);
+    this.#head = step.head;
+    this.#dirty = true;
+  }
+
+  /** Empty when nothing changed: then there is nothing to commit. */
+  writes(): Write[] {
+    if (!this.#dirty) return [];
+    const writes: Write[] = [];
+    for (const [text, kv] of this.#overlay) {
+      const key = keyBytes(text);
+      writes.push({ table: 'kv', key, value: kv && encodeKeyValue(key, kv) });
+    }
+    writes.push(...this.#logWrites);
+    writes.push({ table: 'meta', key: HEAD_KEY, value: encodeHead(this.#head) });
+    return writes;
+  }
+
+  #check(condition: Condition): void {
+    const found = this.#read(condition.key)?.modRevision ?? 0;
+    if (found === condition.modRevision) return;
+    if (condition.modRevision === 0) {
+      throw new HoldfastError('KeyExists', `${condition.key} exists, at revision ${found}`, {
+        hint: 'read it, or write without asking that it be new',
+      });
+    }
+    const now = found === 0 ? 'it does not exist' : `it is at revision ${found}`;
+    throw new HoldfastError(
+      'KeyModified',
+      `${condition.key} was expected at revision ${condition.modRevision}, ${now}`,
+      { hint: 'read it again and repeat the change on what is there now' },
+    );
+  }
+
+  #read(key: string): KeyValue | undefined {
+    if (this.#overlay.has(key)) return this.#overlay.get(key);
+    const bytes = keyBytes(key);
+    const record = this.#backend.get('kv', bytes);
+    return record && decodeKeyValue(bytes, record);
+  }
+}
+
+/** Undefined for a delete of what is not there. */
+function changeOf(op: Op, before: KeyValue | undefined, revision: number): Change | undefined {
+  if (op.type === 'put') {
+    const kv: KeyValue = {
+      key: op.key,
+      value: op.value,
+      createRevision: before?.createRevision ?? revision,
+      modRevision: revision,
+      version: (before?.version ?? 0) + 1,
+    };
+    return { type: 'put', kv };
+  }
+  if (!before) return undefined;
+  const kv = { key: op.key, value: EMPTY, createRevision: 0, modRevision: revision, version: 0 };
+  return { type: 'delete', kv };
+}

@@ -1,0 +1,84 @@
+/**
+ * The engine: the local truth of one host, an embedded key-value store.
+ *
+ * Nouns: a *key* with its *value* and revisions; a *transaction* (conditions, then operations) that takes
+ * one *revision*; the *change log* of all revisions since the last compaction; a *watch* that reads it
+ * and goes on with what is committed. A *backend* (SQLite, LMDB, memory) is three ordered tables and one
+ * durable transaction; everything else is written once above it:
+ *
+ *   engine.ts        the contract            log.ts      the format, first as prose
+ *   local-engine.ts  the contract kept       record.ts   records of kv and meta
+ *   writer.ts        queue, group commit     recover.ts  what is checked at opening
+ *   batch.ts         transactions applied    compact.ts  the log's low end
+ *   watch.ts         watchers                limits.ts   every bound, with its reason
+ *
+ * Invariants: a value and its log entry are one backend transaction. A write is answered after the sync,
+ * and no read or watch shows it earlier. A revision is never used twice. Idle means idle: reads and open
+ * watches write nothing to the disk.
+ *
+ * Caveats: one process opens a store at a time (the agent holds a lock on the state folder). A commit
+ * runs on the main loop, so a disk whose sync takes 50 ms holds the loop for 50 ms. LMDB itself has no
+ * checksums; our records have, its own pages have not.
+ */
+import { HoldfastError } from '../base/errors.ts';
+import { LocalEngine } from './local-engine.ts';
+import { initialWrites } from './recover.ts';
+import type { Backend, BackendOptions, Durability } from './backend.ts';
+import type { Engine } from './engine.ts';
+
+export type {
+  Change,
+  ChangeSet,
+  Condition,
+  Engine,
+  EngineStats,
+  KeyValue,
+  ListOptions,
+  ListResult,
+  Op,
+  WatchOptions,
+  WriteOptions,
+} from './engine.ts';
+export { CHANGES_REVISIONS_MAX, KEY_BYTES_MAX, TXN_OPS_MAX, VALUE_BYTES_MAX } from './limits.ts';
+export { normalizeKey, normalizePrefix } from './key.ts';
+
+/** `memory` is for tests: it is gone with the process. */
+export const BACKENDS = ['sqlite', 'lmdb', 'memory'] as const;
+export type BackendName = (typeof BACKENDS)[number];
+
+export interface OpenOptions {
+  readonly backend: BackendName;
+  /** The store's own folder; made (0700) when missing. */
+  readonly path: string;
+  /** Only for the power-cut control, which has to lose writes: no sync at all. */
+  readonly unsafeDurability?: Durability | undefined;
+}
+
+/**
+ * Opens the store in `path`, or makes it. Only the backend in use is imported.
+ * @throws StateMismatch (another backend's store, not ours, a newer format), Corrupt (truncated, damaged),
+ *   PermissionDenied, NoSpace; the folder is unchanged then
+ */
+export async function openEngine(options: OpenOptions): Promise<Engine> {
+  const backend = await openBackend(options.backend, {
+    path: options.path,
+    durability: options.unsafeDurability ?? 'commit',
+    initial: initialWrites,
+  });
+  return LocalEngine.over(backend, options.path);
+}
+
+async function openBackend(name: BackendName, options: BackendOptions): Promise<Backend> {
+  switch (name) {
+    case 'sqlite':
+      return (await import('./backends/sqlite.ts')).openSqlite(options);
+    case 'lmdb':
+      return (await import('./backends/lmdb.ts')).openLmdb(options);
+    case 'memory':
+      return (await import('./backends/memory.ts')).openMemory(options.initial());
+    default:
+      throw new HoldfastError('InvalidArgument', `no engine backend is called ${String(name)}`, {
+        hint: `use one of ${BACKENDS.join(', ')}`,
+      });
+  }
+}

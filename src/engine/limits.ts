@@ -1,0 +1,39 @@
+import { KiB, MiB } from '../base/bytes.ts';
+
+/** Every bound of the engine, with its unit and its reason. */
+
+/** Longest key in UTF-8 bytes. LMDB's own bound with 4 KiB pages is 1978; this leaves room for index prefixes. */
+export const KEY_BYTES_MAX = 1024;
+/** Largest value. etcd refuses requests over 1.5 MiB, so what is stored here can be mirrored there. */
+export const VALUE_BYTES_MAX = MiB;
+/** Operations, and conditions, of one transaction. A scan of a large host fits (a device is one op). */
+export const TXN_OPS_MAX = 1024;
+/** Keys and values of one transaction. It is one log record, which is read whole. */
+export const TXN_BYTES_MAX = 8 * MiB;
+
+/** Operations of one group commit: ~10 us each on the main loop, so a batch holds it for a few ms. */
+export const BATCH_OPS_MAX = 256;
+/** Bytes of one group commit: a slow disk (20 MB/s) syncs it in 50 ms. A single larger transaction goes alone. */
+export const BATCH_BYTES_MAX = MiB;
+/** Bytes of writes that wait for their commit. Beyond it a write is refused rather than kept. */
+export const QUEUE_BYTES_MAX = 64 * MiB;
+
+/** Revisions kept in the change log: a day at one change a second. An older reader compares instead. */
+export const LOG_REVISIONS_MAX = 100_000;
+/** Bytes kept in the change log, so that large values cannot fill an edge host's disk. */
+export const LOG_BYTES_MAX = 64 * MiB;
+/** Revisions dropped with one commit: twice what a batch adds, so compaction always gains on the writers. */
+export const COMPACT_STEP_REVISIONS = 2 * BATCH_OPS_MAX;
+/** Log bytes dropped with one commit (at least one record, whatever its size). */
+export const COMPACT_STEP_BYTES = 4 * MiB;
+
+/** Change sets buffered for one watcher; a slower one is caught up from the log. */
+export const WATCH_BUFFER_SETS_MAX = 256;
+/** Bytes buffered for one watcher. Values are shared between watchers, not copied. */
+export const WATCH_BUFFER_BYTES_MAX = 256 * KiB;
+/** Revisions, and bytes, that a lagging watcher reads from the log before the loop gets its turn. */
+export const WATCH_READ_REVISIONS = 256;
+export const WATCH_READ_BYTES = MiB;
+/** Most revisions `changes` returns, and the bytes after which it stops (never before the first). */
+export const CHANGES_REVISIONS_MAX = 10_000;
+export const CHANGES_BYTES_MAX = 16 * MiB;

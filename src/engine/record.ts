@@ -1,0 +1,101 @@
+/** The records of `kv` and `meta`; their layout is in log.ts. */
+import { HoldfastError } from '../base/errors.ts';
+import { isUuid } from '../base/ids.ts';
+import { checkSeal, corrupt, plain, readU64, seal, writeU64 } from './log.ts';
+import { keyText } from './key.ts';
+import type { KeyValue } from './engine.ts';
+
+export const FORMAT = 1;
+
+const MAGIC = Buffer.from('HFENGINE', 'ascii');
+const CRC_AT = 12;
+const INCARNATION_AT = 16;
+const INCARNATION_BYTES = 36;
+const KV_HEADER_BYTES = 28;
+const HEAD_BYTES = 36;
+
+export const IDENTITY_KEY = Buffer.from('identity', 'ascii');
+export const HEAD_KEY = Buffer.from('head', 'ascii');
+
+/** Where the store stands; written with every batch. */
+export interface Head {
+  readonly revision: number;
+  /** Log records at or below this are gone. */
+  readonly compacted: number;
+  readonly keys: number;
+  readonly logBytes: number;
+}
+
+export const EMPTY_HEAD: Head = { revision: 0, compacted: 0, keys: 0, logBytes: 0 };
+
+export function encodeIdentity(incarnation: string): Buffer {
+  const record = Buffer.alloc(INCARNATION_AT + INCARNATION_BYTES);
+  MAGIC.copy(record);
+  record.writeUInt32BE(FORMAT, MAGIC.length);
+  record.write(incarnation, INCARNATION_AT, 'ascii');
+  return seal(IDENTITY_KEY, record, CRC_AT);
+}
+
+/** @returns the incarnation. @throws StateMismatch for a newer format, Corrupt */
+export function decodeIdentity(value: Uint8Array | undefined): string {
+  if (!value) throw corrupt('it has no identity record');
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
+  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC) || bytes.length < CRC_AT) {
+    throw corrupt('its identity record is not one of ours');
+  }
+  const format = bytes.readUInt32BE(MAGIC.length);
+  if (format > FORMAT) {
+    throw new HoldfastError(
+      'StateMismatch',
+      `the store has format ${format}, this version of Holdfast reads up to ${FORMAT}`,
+      { hint: 'run the Holdfast version that wrote it, or a newer one' },
+    );
+  }
+  checkSeal('the identity record', IDENTITY_KEY, value, INCARNATION_AT, CRC_AT);
+  const incarnation = bytes.toString('ascii', INCARNATION_AT);
+  if (!isUuid(incarnation)) throw corrupt(`its incarnation ${incarnation} is not a UUID`);
+  return incarnation;
+}
+
+export function encodeHead(head: Head): Buffer {
+  const record = Buffer.allocUnsafe(HEAD_BYTES);
+  writeU64(record, head.revision, 4);
+  writeU64(record, head.compacted, 12);
+  writeU64(record, head.keys, 20);
+  writeU64(record, head.logBytes, 28);
+  return seal(HEAD_KEY, record);
+}
+
+/** @throws Corrupt */
+export function decodeHead(value: Uint8Array | undefined): Head {
+  if (!value) throw corrupt('it has no head record');
+  const record = checkSeal('the head record', HEAD_KEY, value, HEAD_BYTES);
+  return {
+    revision: readU64(record, 4),
+    compacted: readU64(record, 12),
+    keys: readU64(record, 20),
+    logBytes: readU64(record, 28),
+  };
+}
+
+export function encodeKeyValue(key: Uint8Array, kv: KeyValue): Buffer {
+  const record = Buffer.allocUnsafe(KV_HEADER_BYTES + kv.value.length);
+  writeU64(record, kv.createRevision, 4);
+  writeU64(record, kv.modRevision, 12);
+  writeU64(record, kv.version, 20);
+  record.set(kv.value, KV_HEADER_BYTES);
+  return seal(key, record);
+}
+
+/** @throws Corrupt */
+export function decodeKeyValue(key: Uint8Array, value: Uint8Array): KeyValue {
+  const text = keyText(key);
+  const record = checkSeal(`key ${JSON.stringify(text)}`, key, value, KV_HEADER_BYTES);
+  return {
+    key: text,
+    value: plain(record, KV_HEADER_BYTES, record.length),
+    createRevision: readU64(record, 4),
+    modRevision: readU64(record, 12),
+    version: readU64(record, 20),
+  };
+}
