@@ -92,7 +92,7 @@ function keyOrigin(tree: Located, path: readonly string[], key: string): Origin 
 
 function unknownKey(error: ErrorObject, parent: string, unknown: string): string {
   const properties: unknown = error.parentSchema?.['properties'];
-  const known = Object.keys((properties ?? {}) as object);
+  const known = Object.keys(properties ?? {});
   const full = parent === '' ? unknown : `${parent}.${unknown}`;
   const near = nearestKey(unknown.toLowerCase(), known);
   const advice =
