@@ -27,7 +27,9 @@ function load(): Addon {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split('\n', 1)[0] : String(cause);
     throw Object.assign(
-      new Error(`the native addon can't be loaded (${reason}); run scripts/setup to build it`, { cause }),
+      new Error(`the native addon can't be loaded (${reason}); run scripts/setup to build it`, {
+        cause,
+      }),
       { code: 'ADDON_NOT_BUILT' },
     );
   }

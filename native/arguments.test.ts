@@ -42,12 +42,24 @@ describe('arguments of the addon', () => {
   it.each([
     ['options must be an object', 'mount', undefined],
     ['options must be an object', 'loopAttach', []],
-    ['flags must be an array', 'mount', { source: 'a', target: '/none', type: 'tmpfs', flags: 'bind' }],
-    ["unknown mount flag 'rdnoly'", 'mount', { source: 'a', target: '/none', type: 'tmpfs', flags: ['rdnoly'] }],
+    [
+      'flags must be an array',
+      'mount',
+      { source: 'a', target: '/none', type: 'tmpfs', flags: 'bind' },
+    ],
+    [
+      "unknown mount flag 'rdnoly'",
+      'mount',
+      { source: 'a', target: '/none', type: 'tmpfs', flags: ['rdnoly'] },
+    ],
     ['flag must be a string', 'mount', { source: 'a', target: '/none', type: 'tmpfs', flags: [1] }],
     ['type must be given', 'mount', { source: 'a', target: '/none' }],
     ['type must be a string', 'mount', { source: 'a', target: '/none', type: null }],
-    ['data has 4096 bytes', 'mount', { source: 'a', target: '/none', type: 'tmpfs', data: 'x'.repeat(4096) }],
+    [
+      'data has 4096 bytes',
+      'mount',
+      { source: 'a', target: '/none', type: 'tmpfs', data: 'x'.repeat(4096) },
+    ],
     ['readOnly must be a boolean', 'loopAttach', { backingFile: '/none', readOnly: 1 }],
     ['directIo must be a boolean', 'loopAttach', { backingFile: '/none', directIo: 'no' }],
     ['blockSize must be', 'loopAttach', { backingFile: '/none', blockSize: 0 }],
@@ -72,7 +84,10 @@ describe('arguments of the addon', () => {
       },
     });
     for (const key of ['source', 'target', 'type', 'flags', 'data']) {
-      expect(await refusal('mount', broken(key))).toMatchObject({ name: 'RangeError', message: `getter ${key}` });
+      expect(await refusal('mount', broken(key))).toMatchObject({
+        name: 'RangeError',
+        message: `getter ${key}`,
+      });
     }
     for (const key of ['backingFile', 'readOnly', 'directIo', 'blockSize']) {
       expect(await refusal('loopAttach', broken(key))).toMatchObject({ name: 'RangeError' });

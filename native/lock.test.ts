@@ -39,10 +39,16 @@ describe('lockFile', () => {
   });
 
   it('throws on what is no lock file', () => {
-    expect(() => lockFile(scratch.dir)).toThrow(expect.objectContaining({ code: 'EISDIR', syscall: 'open' }));
+    expect(() => lockFile(scratch.dir)).toThrow(
+      expect.objectContaining({ code: 'EISDIR', syscall: 'open' }),
+    );
     expect(() => lockFile('/dev/null')).toThrow('not a regular file');
-    expect(() => lockFile(`${scratch.dir}/none/lock`)).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+    expect(() => lockFile(`${scratch.dir}/none/lock`)).toThrow(
+      expect.objectContaining({ code: 'ENOENT' }),
+    );
     symlinkSync('/etc/passwd', `${scratch.dir}/link`);
-    expect(() => lockFile(`${scratch.dir}/link`)).toThrow(expect.objectContaining({ code: 'ELOOP' }));
+    expect(() => lockFile(`${scratch.dir}/link`)).toThrow(
+      expect.objectContaining({ code: 'ELOOP' }),
+    );
   });
 });

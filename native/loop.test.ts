@@ -42,14 +42,27 @@ describe.runIf(isRoot)('loop devices (need root)', () => {
 
   it('falls back to buffered I/O, and says so, where direct I/O is impossible', async () => {
     // A sector size of 4096 below and 512 asked above: the kernel can't pass such requests through.
-    const below = await loopAttach({ backingFile: scratch.image('below', 64 * MIB), blockSize: 4096 });
+    const below = await loopAttach({
+      backingFile: scratch.image('below', 64 * MIB),
+      blockSize: 4096,
+    });
     run('mkfs.ext4', ['-q', below.path]);
     const folder = scratch.folder('mnt');
     await mount({ source: below.path, target: folder, type: 'ext4' });
-    const above = await loopAttach({ backingFile: scratch.image('mnt/image', MIB), blockSize: 512 });
+    const above = await loopAttach({
+      backingFile: scratch.image('mnt/image', MIB),
+      blockSize: 512,
+    });
     expect(above.directIo).toBe(false);
     expect(loopAttribute(above.path, 'dio')).toBe('0');
-    run('dd', ['if=/dev/zero', `of=${above.path}`, 'bs=512', 'count=3', 'conv=fsync', 'status=none']);
+    run('dd', [
+      'if=/dev/zero',
+      `of=${above.path}`,
+      'bs=512',
+      'count=3',
+      'conv=fsync',
+      'status=none',
+    ]);
     await loopDetach(above.path);
     await umount(folder);
     await loopDetach(below.path);
@@ -101,7 +114,9 @@ describe.runIf(isRoot)('loop devices (need root)', () => {
     expect(new Set(devices.map(({ path }) => path)).size).toBe(20);
     expect(devices.map(({ path }) => loopAttribute(path, 'backing_file'))).toEqual(images);
     await Promise.all(devices.map(({ path }) => loopDetach(path)));
-    expect(devices.map(({ path }) => loopAttribute(path, 'backing_file'))).toEqual(Array(20).fill(undefined));
+    expect(devices.map(({ path }) => loopAttribute(path, 'backing_file'))).toEqual(
+      Array(20).fill(undefined),
+    );
   });
 
   it('refuses files that cannot be a disk, with the reason', async () => {
@@ -114,11 +129,19 @@ describe.runIf(isRoot)('loop devices (need root)', () => {
     }
     const backingFile = scratch.image('image', 512 * 3);
     await expect(loopAttach({ backingFile, blockSize: 4096 })).rejects.toThrow('multiple of 4096');
-    await expect(loopAttach({ backingFile: scratch.dir })).rejects.toMatchObject({ code: 'EISDIR' });
-    await expect(loopAttach({ backingFile: scratch.dir, readOnly: true })).rejects.toThrow('not a regular file');
-    await expect(loopAttach({ backingFile: '/dev/null' })).rejects.toMatchObject({ code: 'EINVAL' });
+    await expect(loopAttach({ backingFile: scratch.dir })).rejects.toMatchObject({
+      code: 'EISDIR',
+    });
+    await expect(loopAttach({ backingFile: scratch.dir, readOnly: true })).rejects.toThrow(
+      'not a regular file',
+    );
+    await expect(loopAttach({ backingFile: '/dev/null' })).rejects.toMatchObject({
+      code: 'EINVAL',
+    });
     run('mkfifo', [`${scratch.dir}/fifo`]);
-    await expect(loopAttach({ backingFile: `${scratch.dir}/fifo` })).rejects.toMatchObject({ code: 'EINVAL' });
+    await expect(loopAttach({ backingFile: `${scratch.dir}/fifo` })).rejects.toMatchObject({
+      code: 'EINVAL',
+    });
     await expect(loopAttach({ backingFile: `${scratch.dir}/none` })).rejects.toMatchObject({
       code: 'ENOENT',
       syscall: 'open',

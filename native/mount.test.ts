@@ -23,7 +23,13 @@ describe.runIf(isRoot)('mount and umount (need root)', () => {
   it('mounts a file system with flags and data, and unmounts it', async () => {
     const source = await ext4();
     const target = scratch.folder('mnt');
-    await mount({ source, target, type: 'ext4', flags: ['noatime', 'nosuid'], data: 'errors=remount-ro' });
+    await mount({
+      source,
+      target,
+      type: 'ext4',
+      flags: ['noatime', 'nosuid'],
+      data: 'errors=remount-ro',
+    });
     expect(mountLine(target)).toMatch(/rw,nosuid,noatime - ext4 .*errors=remount-ro/);
     writeFileSync(`${target}/file`, 'x');
     await umount(target);
@@ -60,8 +66,12 @@ describe.runIf(isRoot)('mount and umount (need root)', () => {
       dest: target,
     });
     const device = await ext4();
-    await expect(mount({ source: device, target, type: 'ext99' })).rejects.toMatchObject({ code: 'ENODEV' });
-    await expect(mount({ source: device, target, type: 'xfs' })).rejects.toMatchObject({ errno: expect.any(Number) });
+    await expect(mount({ source: device, target, type: 'ext99' })).rejects.toMatchObject({
+      code: 'ENODEV',
+    });
+    await expect(mount({ source: device, target, type: 'xfs' })).rejects.toMatchObject({
+      errno: expect.any(Number),
+    });
     await expect(umount(target)).rejects.toMatchObject({ code: 'EINVAL' });
     expect(mountLine(target)).toBeUndefined();
   });

@@ -31,7 +31,9 @@ describe('sdNotify', () => {
   });
 
   async function receive(socket: string, ...mode: string[]): Promise<AsyncIterator<string>> {
-    receiver = spawn('python3', ['-c', RECEIVER, socket, ...mode], { stdio: ['pipe', 'pipe', 'inherit'] });
+    receiver = spawn('python3', ['-c', RECEIVER, socket, ...mode], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     const lines = createInterface({ input: receiver.stdout! })[Symbol.asyncIterator]();
     expect((await lines.next()).value).toBe('bound');
     return lines;
@@ -54,17 +56,27 @@ describe('sdNotify', () => {
 
   it('throws the errno when nobody is there', async () => {
     const socket = `${scratch.dir}/notify`;
-    expect(() => sdNotify(socket, 'READY=1')).toThrow(expect.objectContaining({ code: 'ENOENT', errno: -2 }));
+    expect(() => sdNotify(socket, 'READY=1')).toThrow(
+      expect.objectContaining({ code: 'ENOENT', errno: -2 }),
+    );
     await receive(socket);
     receiver!.kill('SIGKILL');
     await once(receiver!, 'exit');
-    expect(() => sdNotify(socket, 'READY=1')).toThrow(expect.objectContaining({ code: 'ECONNREFUSED' }));
-    expect(() => sdNotify(`@${scratch.dir}`, 'READY=1')).toThrow(expect.objectContaining({ code: 'ECONNREFUSED' }));
+    expect(() => sdNotify(socket, 'READY=1')).toThrow(
+      expect.objectContaining({ code: 'ECONNREFUSED' }),
+    );
+    expect(() => sdNotify(`@${scratch.dir}`, 'READY=1')).toThrow(
+      expect.objectContaining({ code: 'ECONNREFUSED' }),
+    );
     unlinkSync(socket);
   });
 
   it('refuses names that no unix socket can have', () => {
-    expect(() => sdNotify(`/${'x'.repeat(107)}`, 'X=1')).toThrow(expect.objectContaining({ code: 'ENAMETOOLONG' }));
-    expect(() => sdNotify('vsock:2:1', 'X=1')).toThrow(expect.objectContaining({ code: 'EAFNOSUPPORT' }));
+    expect(() => sdNotify(`/${'x'.repeat(107)}`, 'X=1')).toThrow(
+      expect.objectContaining({ code: 'ENAMETOOLONG' }),
+    );
+    expect(() => sdNotify('vsock:2:1', 'X=1')).toThrow(
+      expect.objectContaining({ code: 'EAFNOSUPPORT' }),
+    );
   });
 });

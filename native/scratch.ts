@@ -29,17 +29,20 @@ export class Scratch {
   /** Unmounts and detaches whatever the kernel says lies under this folder, then removes it. */
   [Symbol.dispose](): void {
     // Last mounted first; an image may itself lie on a mount, so devices and mounts take turns.
+    // A device that is mounted still goes with its mount: losetup -d means "at the last close".
+    this.#detachAll();
     for (const target of this.#mounts().reverse()) {
       run('umount', [target]);
       this.#detachAll();
     }
-    this.#detachAll();
     rmSync(this.dir, { recursive: true });
   }
 
   #mounts(): string[] {
     const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-    return lines.map((line) => line.split(' ')[4] ?? '').filter((path) => path.startsWith(`${this.dir}/`));
+    return lines
+      .map((line) => line.split(' ')[4] ?? '')
+      .filter((path) => path.startsWith(`${this.dir}/`));
   }
 
   #detachAll(): void {
