@@ -1,0 +1,19 @@
+/** Goal: every backend keeps the engine's contract, by the same suite with the same number of cases. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { BACKENDS, openEngine } from '../../src/engine/index.ts';
+import { engineContract } from './engine.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
+let stores = 0;
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+for (const backend of BACKENDS) {
+  engineContract(backend, () => {
+    stores += 1;
+    return openEngine({ backend, path: join(folder, `${stores}`) });
+  });
+}
