@@ -4,12 +4,33 @@ export type Confidence = 'high' | 'medium' | 'low' | 'none';
 
 /** Who the device *is*, wherever it is plugged in. `path` (confidence none) is where it happens to be. */
 export interface DeviceIdentity {
-  readonly scheme: 'nvme-wwid' | 'scsi-wwid' | 'serial' | 'dm-uuid' | 'md-uuid' | 'partuuid' | 'fs-uuid' | 'backing-file' | 'path';
+  readonly scheme:
+    | 'nvme-wwid'
+    | 'scsi-wwid'
+    | 'serial'
+    | 'dm-uuid'
+    | 'md-uuid'
+    | 'partuuid'
+    | 'fs-uuid'
+    | 'backing-file'
+    | 'path';
   readonly value: string;
   readonly confidence: Confidence;
+  /** `path` only: the identity that this device would have had, if another present one didn't claim it too. */
+  readonly conflict?: string;
 }
 
-export type DeviceKind = 'disk' | 'partition' | 'loop' | 'zram' | 'ram' | 'dm' | 'md' | 'rom' | 'nbd' | 'other';
+export type DeviceKind =
+  | 'disk'
+  | 'partition'
+  | 'loop'
+  | 'zram'
+  | 'ram'
+  | 'dm'
+  | 'md'
+  | 'rom'
+  | 'nbd'
+  | 'other';
 
 export interface FileSystemFacts {
   readonly type: string;
