@@ -51,6 +51,8 @@ export interface VolumeStatus {
   readonly device?: string;
   /** Where it is mounted now, as the kernel says; absent = not mounted. */
   readonly mountPoint?: string;
+  /** Boot in which `device` and `mountPoint` were true. */
+  readonly bootId?: string;
   readonly attachments: readonly Attachment[];
   /** Last thing that went wrong; absent when all is well. */
   readonly condition?: { readonly code: string; readonly message: string; readonly since: string };

@@ -1,0 +1,88 @@
+/** What the kernel says of loop devices, mounts and their users: read, never acted on. */
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { parseMountinfo, type MountEntry } from '../devices/index.ts';
+import type { LoopFacts } from './hostops.ts';
+
+/** Counting holders walks every process's files; after this long the answer is "not cheaply known". */
+const HOLDERS_BUDGET_MS = 250;
+const DELETED = ' (deleted)';
+
+/** loop(4): /sys/block/loopN/loop/ exists only while a file is attached. */
+export async function readLoops(): Promise<LoopFacts[]> {
+  const names = (await readdir('/sys/block')).filter((name) => /^loop\d+$/.test(name));
+  const found = await Promise.all(names.map(readLoop));
+  return found.filter((loop) => loop !== undefined);
+}
+
+async function readLoop(name: string): Promise<LoopFacts | undefined> {
+  try {
+    const [file, dev] = await Promise.all([
+      readFile(`/sys/block/${name}/loop/backing_file`, 'utf8'),
+      readFile(`/sys/block/${name}/dev`, 'utf8'),
+    ]);
+    const backing = file.replace(/\n$/, '');
+    const deleted = backing.endsWith(DELETED);
+    const [major = 0, minor = 0] = dev.trim().split(':').map(Number);
+    return {
+      path: `/dev/${name}`,
+      major,
+      minor,
+      backingFile: deleted ? backing.slice(0, -DELETED.length) : backing,
+      deleted,
+    };
+  } catch {
+    return undefined; // Not attached, or detached while we looked.
+  }
+}
+
+export async function readMounts(): Promise<MountEntry[]> {
+  return [...parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'))];
+}
+
+/** One mountinfo per mount namespace; namespaces of processes that we may not read are left out. */
+export async function readMountsEverywhere(): Promise<MountEntry[]> {
+  const seen = new Set<string>();
+  const entries: MountEntry[] = [];
+  for (const pid of await processIds()) {
+    try {
+      const namespace = await readlink(`/proc/${pid}/ns/mnt`);
+      if (seen.has(namespace)) continue;
+      entries.push(...parseMountinfo(await readFile(`/proc/${pid}/mountinfo`, 'utf8')));
+      seen.add(namespace);
+    } catch {
+      continue; // The process ended, or belongs to somebody else.
+    }
+  }
+  return entries;
+}
+
+export async function countHolders(mountPoint: string): Promise<number | undefined> {
+  const until = performance.now() + HOLDERS_BUDGET_MS;
+  let holders = 0;
+  for (const pid of await processIds()) {
+    if (performance.now() > until) return undefined;
+    if (await holds(pid, mountPoint)) holders += 1;
+  }
+  return holders;
+}
+
+async function holds(pid: string, mountPoint: string): Promise<boolean> {
+  const links = ['cwd', 'root', 'exe'].map((name) => `/proc/${pid}/${name}`);
+  try {
+    for (const fd of await readdir(`/proc/${pid}/fd`)) links.push(`/proc/${pid}/fd/${fd}`);
+  } catch {
+    // Not ours to read; cwd and root may still tell.
+  }
+  for (const link of links) {
+    const target = await readlink(link).catch(() => '');
+    if (target === mountPoint || target.startsWith(`${mountPoint}/`)) return true;
+  }
+  return false;
+}
+
+async function processIds(): Promise<string[]> {
+  const own = String(process.pid);
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  // Our own namespace first: it is read even when others cannot be.
+  return [own, ...pids.filter((pid) => pid !== own)];
+}
