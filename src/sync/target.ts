@@ -4,7 +4,7 @@
 export interface Checkpoint {
   /** The engine's incarnation the cursor belongs to. */
   readonly incarnation: string;
-  /** Every change at or below this revision is at the target. */
+  /** Every change at or below this revision is at the target; 0 = a comparison isn't finished. */
   readonly revision: number;
   /** Minted by each comparison: a checkpoint of another session isn't ours to trust. */
   readonly session: string;
@@ -17,7 +17,13 @@ export type Mutation =
 
 export interface BatchLimits {
   readonly entries: number;
+  /** Keys and values together; one single mutation may be larger. */
   readonly bytes: number;
+}
+
+export interface RemoteEntry {
+  readonly key: string;
+  readonly value: Uint8Array;
 }
 
 export interface ReplicaTarget {
@@ -32,11 +38,22 @@ export interface ReplicaTarget {
    */
   apply(mutations: readonly Mutation[], checkpoint: Checkpoint, signal: AbortSignal): Promise<void>;
   /** Everything under the replica's subtree but the checkpoint, in pages, key order. */
-  list(signal: AbortSignal): AsyncIterable<readonly { readonly key: string; readonly value: Uint8Array }[]>;
+  list(signal: AbortSignal): AsyncIterable<readonly RemoteEntry[]>;
   close(): Promise<void>;
 }
 
-export type SyncState = 'connecting' | 'comparing' | 'current' | 'behind' | 'offline' | 'refused' | 'stopped';
+/**
+ * `offline`: the target doesn't answer. `refused`: it answers, and says no (credentials, quota, another
+ * writer); a person has to look. `behind`: connected, with more to send than the last few seconds' work.
+ */
+export type SyncState =
+  | 'connecting'
+  | 'comparing'
+  | 'current'
+  | 'behind'
+  | 'offline'
+  | 'refused'
+  | 'stopped';
 
 /** What `holdfast sync status`, MQTT and /metrics show for one target. */
 export interface SyncStatus {

@@ -1,0 +1,58 @@
+import type { Engine } from '../engine/index.ts';
+import { HoldfastError } from '../base/errors.ts';
+import { parseObject } from './checkpoint.ts';
+
+/** More than this is no longer a poisoned entry but a target that takes nothing: sync stops and says so. */
+const PARKED_MAX = 1000;
+
+/** Entries that a target refused for good, at `sync/parked/<target>/<n>`, one per key. */
+export class ParkingLot {
+  readonly #engine: Engine;
+  readonly #prefix: string;
+  readonly #numbers = new Map<string, number>();
+  #next = 1;
+
+  constructor(engine: Engine, targetId: string) {
+    this.#engine = engine;
+    this.#prefix = `sync/parked/${targetId}`;
+  }
+
+  get size(): number {
+    return this.#numbers.size;
+  }
+
+  async load(): Promise<void> {
+    this.#numbers.clear();
+    this.#next = 1;
+    const { kvs } = await this.#engine.list(this.#prefix);
+    for (const { key, value } of kvs) {
+      const number = Number(key.slice(this.#prefix.length + 1));
+      const parked = parseObject(value)?.key;
+      if (!Number.isSafeInteger(number) || typeof parked !== 'string') continue;
+      this.#numbers.set(parked, number);
+      this.#next = Math.max(this.#next, number + 1);
+    }
+  }
+
+  /** Keeps the key and the reason, not the value: that is in the engine. @throws Conflict when it is full */
+  async park(key: string, reason: HoldfastError, at: string): Promise<void> {
+    if (!this.#numbers.has(key) && this.size >= PARKED_MAX) {
+      throw new HoldfastError('Conflict', `the target refused more than ${PARKED_MAX} entries, last ${key}`, {
+        hint: reason.hint ?? `the last reason: ${reason.message}`,
+        cause: reason,
+      });
+    }
+    const number = this.#numbers.get(key) ?? this.#next++;
+    const record = { key, code: reason.code, message: reason.message, at };
+    await this.#engine.put(`${this.#prefix}/${number}`, Buffer.from(JSON.stringify(record)));
+    this.#numbers.set(key, number);
+  }
+
+  /** The target took a later value (or the delete) of this key. */
+  async release(key: string): Promise<void> {
+    const number = this.#numbers.get(key);
+    if (number === undefined) return;
+    await this.#engine.delete(`${this.#prefix}/${number}`);
+    this.#numbers.delete(key);
+  }
+}
