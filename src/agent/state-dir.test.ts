@@ -1,4 +1,4 @@
-/** Goal: a state folder that is not ours, newer, of another backend, in use or unwritable is refused untouched. */
+/** Goal: a state folder that is not ours, newer, in use or unwritable is refused untouched. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -10,28 +10,27 @@ import { StateDir, writeDurably } from './state-dir.ts';
 describe('StateDir.open', () => {
   it('makes the folder private and marks it; opening again in a new process would find it so', async () => {
     const path = join(tempDir('state'), 'deep/er');
-    const state = await StateDir.open(path, 'sqlite');
+    const state = await StateDir.open(path);
     expect(statSync(path).mode & 0o777).toBe(0o700);
-    expect(JSON.parse(readFileSync(join(path, 'holdfast.json'), 'utf8'))).toEqual({ format: 1, backend: 'sqlite' });
+    expect(JSON.parse(readFileSync(join(path, 'holdfast.json'), 'utf8'))).toEqual({ format: 1 });
     expect([state.enginePath, state.mountRoot]).toEqual([join(path, 'engine'), join(path, 'mounts')]);
   });
 
   it.each([
-    ['newer', '{"format":2,"backend":"sqlite"}', /format 2.*up to 1/],
-    ['of another backend', '{"format":1,"backend":"lmdb"}', /lmdb backend.*says sqlite/],
+    ['newer', '{"format":2}', /format 2.*up to 1/],
     ['somebody else’s', '{"name":"x"}', /not a marker/],
     ['cut short', '{"form', /not a marker/],
   ])('refuses one that is %s', async (_, marker, message) => {
     const path = tempDir('state');
     writeFileSync(join(path, 'holdfast.json'), marker);
-    await expect(StateDir.open(path, 'sqlite')).rejects.toMatchObject({ code: 'StateMismatch', message });
+    await expect(StateDir.open(path)).rejects.toMatchObject({ code: 'StateMismatch', message });
     expect(readFileSync(join(path, 'holdfast.json'), 'utf8')).toBe(marker);
   });
 
   it('refuses a file in its place', async () => {
     const path = join(tempDir('state'), 'file');
     writeFileSync(path, 'x');
-    await expect(StateDir.open(path, 'sqlite')).rejects.toMatchObject({ code: 'StateMismatch' });
+    await expect(StateDir.open(path)).rejects.toMatchObject({ code: 'StateMismatch' });
   });
 
   it('names the pid of the agent that has it', async () => {
@@ -43,7 +42,7 @@ describe('StateDir.open', () => {
     });
     onTestFinished(() => void other.kill('SIGKILL'));
     await once(other.stdout, 'data');
-    await expect(StateDir.open(path, 'sqlite')).rejects.toMatchObject({
+    await expect(StateDir.open(path)).rejects.toMatchObject({
       code: 'Locked',
       message: expect.stringContaining(`pid ${other.pid}`) as string,
     });

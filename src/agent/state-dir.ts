@@ -6,7 +6,6 @@ import { hasErrno, HoldfastError, messageOf } from '../base/errors.ts';
 
 /*
  * MARKER FORMAT: `<state>/holdfast.json`, one JSON object
- *   backend the engine's backend that wrote `<state>/engine`: another one would see an empty store
  *   format  1; a newer one is refused, so that an older agent never touches what it can't read
  * LOCK: `<state>/agent.lock`, flock(2)ed by the running agent, holds its pid as text.
  */
@@ -16,7 +15,6 @@ const LOCK = 'agent.lock';
 
 interface Marker {
   readonly format: number;
-  readonly backend: string;
 }
 
 /** The folder of one agent: made on first use, locked while it runs. */
@@ -37,22 +35,16 @@ export class StateDir {
 
   /**
    * The lock lasts until the process ends, however it ends.
-   * @throws Locked (with the other's pid), StateMismatch (newer format, another backend, not ours),
+   * @throws Locked (with the other's pid), StateMismatch (newer format, not ours),
    *   PermissionDenied, NoSpace
    */
-  static async open(path: string, backend: string): Promise<StateDir> {
+  static async open(path: string): Promise<StateDir> {
     await makeFolder(path);
     await lock(path);
     const marker = await readMarker(path);
     if (marker === undefined) {
-      const fresh: Marker = { format: FORMAT, backend };
+      const fresh: Marker = { format: FORMAT };
       await writeDurably(join(path, MARKER), `${JSON.stringify(fresh)}\n`);
-    } else if (marker.backend !== backend) {
-      throw new HoldfastError(
-        'StateMismatch',
-        `the state folder ${path} was written by the ${marker.backend} backend, the configuration says ${backend}`,
-        { hint: `set engine.backend to ${marker.backend}, or name another folder with --state-dir` },
-      );
     }
     return new StateDir(path);
   }
@@ -109,7 +101,7 @@ async function readMarker(path: string): Promise<Marker | undefined> {
     throw thrown;
   }
   const marker = parse(text);
-  if (typeof marker?.format !== 'number' || typeof marker.backend !== 'string') {
+  if (typeof marker?.format !== 'number') {
     throw new HoldfastError('StateMismatch', `${join(path, MARKER)} is not a marker of Holdfast's`, {
       hint: 'this folder belongs to something else; name another with --state-dir',
     });

@@ -1,0 +1,108 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { HoldfastError, toHoldfastError } from '../../../base/errors.ts';
+import type { ChangeSet } from '../../../engine/index.ts';
+import type { Agent } from '../../agent.ts';
+import { kvBody, userPrefix } from './kv.ts';
+import { KvWatchQuery, type KvWatchLine } from './schema.ts';
+import type { ApiInstance } from './type-provider.ts';
+
+/** Writing finds a dead client; reading finds nothing. */
+const HEARTBEAT_MS = 15_000;
+/** A client that took nothing for this long is gone or hung; it can go on from its last revision. */
+const STALL_MS = 300_000;
+/** Each holds one connection and at most one change set in memory. */
+const WATCHES_MAX = 256;
+
+/** `GET /kv/watch`: a line of JSON per revision, for as long as the client listens. */
+export function kvWatchRoute(app: ApiInstance, agent: Agent, stopping: AbortSignal): void {
+  let open = 0;
+  app.get('/kv/watch', { schema: { querystring: KvWatchQuery } }, async (request, reply) => {
+    const prefix = userPrefix(request.query.prefix);
+    const from = request.query.from ?? agent.engine.revision + 1;
+    if (open >= WATCHES_MAX) {
+      throw new HoldfastError(
+        'Unavailable',
+        `${open} watches are open, the most this agent serves`,
+        {
+          hint: 'watch a common prefix once instead of many small ones',
+        },
+      );
+    }
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
+    const signal = AbortSignal.any([gone.signal, stopping]);
+    reply.hijack();
+    open += 1;
+    try {
+      const changes = agent.engine.watch(prefix, { from, signal });
+      await stream(reply.raw, changes, { after: from - 1, signal, stopping });
+    } finally {
+      open -= 1;
+      if (!reply.raw.destroyed) reply.raw.end();
+    }
+  });
+}
+
+interface StreamOptions {
+  /** The revision before the first one to come. */
+  readonly after: number;
+  readonly signal: AbortSignal;
+  readonly stopping: AbortSignal;
+}
+
+/**
+ * One change set is fetched only when the line before it has left our buffer: a slow client is
+ * caught up from the engine's log and never from our heap.
+ */
+async function stream(
+  raw: ServerResponse,
+  changes: AsyncIterable<ChangeSet>,
+  { after, signal, stopping }: StreamOptions,
+): Promise<void> {
+  raw.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+  let revision = Math.max(after, 0);
+  let writable = await write(raw, { revision, changes: [] }, signal);
+  const heartbeat = setInterval(() => {
+    if (!raw.writableNeedDrain && !raw.destroyed) raw.write(`${JSON.stringify({ revision, changes: [] })}\n`);
+  }, HEARTBEAT_MS);
+  try {
+    for await (const set of changes) {
+      if (!writable) break;
+      revision = set.revision;
+      writable = await write(raw, watchLine(set), signal);
+    }
+    if (stopping.aborted) throw new HoldfastError('Unavailable', 'the agent is stopping');
+  } catch (thrown) {
+    if (!raw.destroyed) raw.write(`${JSON.stringify(toHoldfastError(thrown))}\n`);
+  } finally {
+    clearInterval(heartbeat);
+  }
+}
+
+/** @returns false when the client is gone or takes nothing any more */
+async function write(
+  raw: ServerResponse,
+  line: KvWatchLine,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (raw.destroyed) return false;
+  if (raw.write(`${JSON.stringify(line)}\n`)) return true;
+  try {
+    await once(raw, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(STALL_MS)]) });
+    return true;
+  } catch {
+    raw.destroy();
+    return false;
+  }
+}
+
+function watchLine({ revision, changes }: ChangeSet): KvWatchLine {
+  return {
+    revision,
+    changes: changes.map(({ type, kv }) => {
+      const { value, text, ...rest } = kvBody(kv);
+      return type === 'put' ? { type, ...rest, value, text } : { type, ...rest };
+    }),
+  };
+}
