@@ -23,7 +23,8 @@ function filesUnder(folder, wanted) {
   for (const entry of entries) {
     const full = path.join(folder, entry.name);
     if (entry.isDirectory()) {
-      if (entry.name !== 'build' && entry.name !== 'fixtures') found.push(...filesUnder(full, wanted));
+      if (entry.name !== 'build' && entry.name !== 'fixtures')
+        found.push(...filesUnder(full, wanted));
     } else if (wanted(entry.name)) found.push(full);
   }
   return found;
@@ -55,8 +56,7 @@ const abi = [process.versions.modules, process.arch];
 const { dependencies, devDependencies, overrides, allowScripts } = pkg;
 const isTypeScript = (name) => name.endsWith('.ts');
 const values = {
-  NODE_OK:
-    major > oldest.major || (major === oldest.major && minor >= oldest.minor) ? 'yes' : 'no',
+  NODE_OK: major > oldest.major || (major === oldest.major && minor >= oldest.minor) ? 'yes' : 'no',
   NODE_DIR: headers() || '',
   FP_MODULES: hash(
     [path.join(root, 'package-lock.json'), path.join(root, '.npmrc')],

@@ -32,7 +32,9 @@ function main() {
   const left = mountPoints().filter(inside);
   if (left.length > 0) throw new Error(`still mounted: ${left.join(', ')}`);
   if (!fs.existsSync(real)) return;
-  execFileSync('rm', ['--recursive', '--force', '--one-file-system', '--', real], { stdio: 'pipe' });
+  execFileSync('rm', ['--recursive', '--force', '--one-file-system', '--', real], {
+    stdio: 'pipe',
+  });
   console.log(`removed ${real}`);
 }
 

@@ -26,7 +26,11 @@ export interface Agent {
   readonly devices: Devices;
   readonly volumes: Volumes;
   readonly events: EventRing;
-  state(): { readonly state: AgentState; readonly since: string; readonly reasons: readonly string[] };
+  state(): {
+    readonly state: AgentState;
+    readonly since: string;
+    readonly reasons: readonly string[];
+  };
   services(): readonly ServiceHealth[];
   sync(): readonly SyncStatus[];
   /** Calls back, at once and in the same tick, when a part has changed. @returns the way to stop it */

@@ -54,14 +54,29 @@ async function checkStateFolder({ stateDir }: Paths): Promise<Finding> {
     const freeBytes = bavail * bsize;
     const finding = `${stateDir}, ${formatBytes(freeBytes)} free`;
     if (freeBytes >= FREE_BYTES_MIN) return { check, verdict: 'good', finding };
-    return { check, verdict: 'note', finding, hint: 'free some space: writes will be refused soon' };
+    return {
+      check,
+      verdict: 'note',
+      finding,
+      hint: 'free some space: writes will be refused soon',
+    };
   } catch (thrown) {
-    return { check, verdict: 'note', finding: messageOf(thrown), hint: 'the agent makes it at its first start' };
+    return {
+      check,
+      verdict: 'note',
+      finding: messageOf(thrown),
+      hint: 'the agent makes it at its first start',
+    };
   }
 }
 
 async function checkTools(needed: boolean): Promise<Finding[]> {
-  const packages = { 'mkfs.ext4': 'e2fsprogs', 'mkfs.xfs': 'xfsprogs', blkid: 'util-linux', setpriv: 'util-linux' };
+  const packages = {
+    'mkfs.ext4': 'e2fsprogs',
+    'mkfs.xfs': 'xfsprogs',
+    blkid: 'util-linux',
+    setpriv: 'util-linux',
+  };
   const findings = await Promise.all(
     Object.entries(packages).map(async ([tool, name]): Promise<Finding> => {
       const path = await which(tool);
@@ -79,7 +94,10 @@ async function checkLoop(needed: boolean): Promise<Finding> {
     await access('/dev/loop-control', constants.R_OK | constants.W_OK);
     return { check, verdict: 'good', finding: '/dev/loop-control' };
   } catch (thrown) {
-    const hint = process.getuid?.() === 0 ? 'load the module: modprobe loop' : 'loop volumes need root to be mounted';
+    const hint =
+      process.getuid?.() === 0
+        ? 'load the module: modprobe loop'
+        : 'loop volumes need root to be mounted';
     return { check, verdict: needed ? 'bad' : 'note', finding: messageOf(thrown), hint };
   }
 }
@@ -90,7 +108,9 @@ function checkClock(): Finding {
     check: 'clock',
     verdict: plausible ? 'good' : 'note',
     finding: new Date().toISOString(),
-    ...(plausible ? {} : { hint: 'set it, or wait for NTP: TLS and log times will be wrong until then' }),
+    ...(plausible
+      ? {}
+      : { hint: 'set it, or wait for NTP: TLS and log times will be wrong until then' }),
   };
 }
 
@@ -102,7 +122,12 @@ async function checkMountNamespace(): Promise<Finding> {
   const check = 'mount namespace';
   const [mine, init] = await Promise.all(['self', '1'].map(rootMountId));
   if (mine === undefined || init === undefined) {
-    return { check, verdict: 'note', finding: "pid 1's mounts can't be read", hint: 'run doctor as root' };
+    return {
+      check,
+      verdict: 'note',
+      finding: "pid 1's mounts can't be read",
+      hint: 'run doctor as root',
+    };
   }
   if (mine === init) return { check, verdict: 'good', finding: "the host's own" };
   return {
@@ -132,7 +157,8 @@ async function checkAgent(client: AgentClient): Promise<Finding[]> {
       finding: `${status.state}, version ${status.version}, pid ${status.pid}`,
     },
   ];
-  for (const reason of status.reasons) findings.push({ check: 'agent', verdict: 'bad', finding: reason });
+  for (const reason of status.reasons)
+    findings.push({ check: 'agent', verdict: 'bad', finding: reason });
   for (const target of status.sync) {
     const wrong = target.state === 'refused' || target.parked > 0;
     findings.push({

@@ -124,7 +124,9 @@ export class EngineEventRing implements EventRing {
     const { kvs } = await this.#engine.list(PREFIX);
     const first = kvs[0];
     const last = kvs.at(-1);
-    return first && last ? { first: seqOf(first.key), last: seqOf(last.key) } : { first: 1, last: 0 };
+    return first && last
+      ? { first: seqOf(first.key), last: seqOf(last.key) }
+      : { first: 1, last: 0 };
   }
 }
 

@@ -1,7 +1,13 @@
 import { pino, type Logger } from 'pino';
 
 /** sd-daemon(3) priorities, so that `journalctl -p err` works; pino's own levels beside them. */
-const PRIORITY: Record<string, string> = { debug: '<7>', info: '<6>', warn: '<4>', error: '<3>', fatal: '<2>' };
+const PRIORITY: Record<string, string> = {
+  debug: '<7>',
+  info: '<6>',
+  warn: '<4>',
+  error: '<3>',
+  fatal: '<2>',
+};
 
 /**
  * One JSON object a line on stderr (stdout belongs to the start-up report). Under systemd each line

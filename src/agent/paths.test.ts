@@ -19,7 +19,12 @@ describe('resolvePaths', () => {
       stateDir: '/home/u/.local/state/holdfast',
       socket: '/home/u/.local/state/holdfast/holdfast.sock',
     });
-    const env = { HOME: '/home/u', XDG_STATE_HOME: '/s', XDG_CONFIG_HOME: '/c', XDG_RUNTIME_DIR: '/run/user/7' };
+    const env = {
+      HOME: '/home/u',
+      XDG_STATE_HOME: '/s',
+      XDG_CONFIG_HOME: '/c',
+      XDG_RUNTIME_DIR: '/run/user/7',
+    };
     expect(resolvePaths({}, env, false)).toMatchObject({
       configFile: '/c/holdfast/config.yaml',
       stateDir: '/s/holdfast',

@@ -30,16 +30,21 @@ export function resolvePaths(
   const stateNamed = flags.stateDir ?? nonEmpty(env['HOLDFAST_STATE_DIR']);
   const socketNamed = flags.socket ?? nonEmpty(env['HOLDFAST_SOCKET']);
   const stateDir = resolve(
-    stateNamed ?? (isRoot ? '/var/lib/holdfast' : join(xdg(env, 'XDG_STATE_HOME', '.local/state'), 'holdfast')),
+    stateNamed ??
+      (isRoot ? '/var/lib/holdfast' : join(xdg(env, 'XDG_STATE_HOME', '.local/state'), 'holdfast')),
   );
   return {
     configFile: resolve(
       named ??
-        (isRoot ? '/etc/holdfast/config.yaml' : join(xdg(env, 'XDG_CONFIG_HOME', '.config'), 'holdfast/config.yaml')),
+        (isRoot
+          ? '/etc/holdfast/config.yaml'
+          : join(xdg(env, 'XDG_CONFIG_HOME', '.config'), 'holdfast/config.yaml')),
     ),
     configExplicit: named !== undefined,
     stateDir,
-    socket: resolve(socketNamed ?? (isRoot ? '/run/holdfast/holdfast.sock' : userSocket(env, stateDir))),
+    socket: resolve(
+      socketNamed ?? (isRoot ? '/run/holdfast/holdfast.sock' : userSocket(env, stateDir)),
+    ),
   };
 }
 
@@ -51,7 +56,9 @@ export function configOptions({ configFile, configExplicit, stateDir }: Paths): 
 /** Without a runtime directory (no login session) the socket lives beside the state. */
 function userSocket(env: NodeJS.ProcessEnv, stateDir: string): string {
   const runtime = nonEmpty(env['XDG_RUNTIME_DIR']);
-  return runtime === undefined ? join(stateDir, 'holdfast.sock') : join(runtime, 'holdfast/holdfast.sock');
+  return runtime === undefined
+    ? join(stateDir, 'holdfast.sock')
+    : join(runtime, 'holdfast/holdfast.sock');
 }
 
 /** XDG Base Directory Specification: relative values are to be ignored. */

@@ -27,7 +27,9 @@ class FakeClock implements Clock {
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+  return new Promise((resolve) =>
+    signal.addEventListener('abort', () => resolve(), { once: true }),
+  );
 }
 
 describe('ServiceRunner', () => {
@@ -48,7 +50,9 @@ describe('ServiceRunner', () => {
     };
     runner.start(flaky);
     await held;
-    expect(runner.health()).toEqual([{ id: 'flaky', running: true, restarts: 3, lastError: 'failure 3' }]);
+    expect(runner.health()).toEqual([
+      { id: 'flaky', running: true, restarts: 3, lastError: 'failure 3' },
+    ]);
     expect(clock.sleeps).toHaveLength(3);
     await runner.stopAll();
     expect(runner.health()).toEqual([]);

@@ -80,7 +80,10 @@ export class ServiceRunner {
         entry.lastError = error.message;
         if (this.#clock.monoMs() - startedAt > HEALTHY_AFTER_MS) backoff.reset();
         const waitMs = backoff.next();
-        this.#log.error({ service: service.id, code: error.code, waitMs, err: error }, 'service failed; restarting it');
+        this.#log.error(
+          { service: service.id, code: error.code, waitMs, err: error },
+          'service failed; restarting it',
+        );
         await this.#clock.sleep(waitMs, signal);
       }
     }

@@ -13,7 +13,10 @@ describe('StateDir.open', () => {
     const state = await StateDir.open(path);
     expect(statSync(path).mode & 0o777).toBe(0o700);
     expect(JSON.parse(readFileSync(join(path, 'holdfast.json'), 'utf8'))).toEqual({ format: 1 });
-    expect([state.enginePath, state.mountRoot]).toEqual([join(path, 'engine'), join(path, 'mounts')]);
+    expect([state.enginePath, state.mountRoot]).toEqual([
+      join(path, 'engine'),
+      join(path, 'mounts'),
+    ]);
   });
 
   it.each([

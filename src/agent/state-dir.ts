@@ -60,10 +60,14 @@ async function makeFolder(path: string): Promise<void> {
     await rm(probe);
   } catch (thrown) {
     if (hasErrno(thrown, 'EROFS') || hasErrno(thrown, 'EACCES') || hasErrno(thrown, 'EPERM')) {
-      throw new HoldfastError('PermissionDenied', `the state folder ${path} can't be written: ${messageOf(thrown)}`, {
-        hint: 'mount it read-write, run as its owner, or name another with --state-dir',
-        cause: thrown,
-      });
+      throw new HoldfastError(
+        'PermissionDenied',
+        `the state folder ${path} can't be written: ${messageOf(thrown)}`,
+        {
+          hint: 'mount it read-write, run as its owner, or name another with --state-dir',
+          cause: thrown,
+        },
+      );
     }
     if (hasErrno(thrown, 'ENOSPC')) {
       throw new HoldfastError('NoSpace', `no space left for the state folder ${path}`, {
@@ -72,10 +76,14 @@ async function makeFolder(path: string): Promise<void> {
       });
     }
     if (hasErrno(thrown, 'ENOTDIR') || hasErrno(thrown, 'EEXIST')) {
-      throw new HoldfastError('StateMismatch', `${path} is in the way of the state folder: not a directory`, {
-        hint: 'name another with --state-dir',
-        cause: thrown,
-      });
+      throw new HoldfastError(
+        'StateMismatch',
+        `${path} is in the way of the state folder: not a directory`,
+        {
+          hint: 'name another with --state-dir',
+          cause: thrown,
+        },
+      );
     }
     throw thrown;
   }
@@ -85,9 +93,13 @@ async function lock(path: string): Promise<void> {
   const file = join(path, LOCK);
   if (lockFile(file) === undefined) {
     const pid = (await readFile(file, 'utf8').catch(() => '')).trim();
-    throw new HoldfastError('Locked', `another agent${pid === '' ? '' : ` (pid ${pid})`} has the state folder ${path}`, {
-      hint: 'stop it first, or name another folder with --state-dir',
-    });
+    throw new HoldfastError(
+      'Locked',
+      `another agent${pid === '' ? '' : ` (pid ${pid})`} has the state folder ${path}`,
+      {
+        hint: 'stop it first, or name another folder with --state-dir',
+      },
+    );
   }
   await writeFile(file, `${process.pid}\n`);
 }
@@ -102,9 +114,13 @@ async function readMarker(path: string): Promise<Marker | undefined> {
   }
   const marker = parse(text);
   if (typeof marker?.format !== 'number') {
-    throw new HoldfastError('StateMismatch', `${join(path, MARKER)} is not a marker of Holdfast's`, {
-      hint: 'this folder belongs to something else; name another with --state-dir',
-    });
+    throw new HoldfastError(
+      'StateMismatch',
+      `${join(path, MARKER)} is not a marker of Holdfast's`,
+      {
+        hint: 'this folder belongs to something else; name another with --state-dir',
+      },
+    );
   }
   if (marker.format > FORMAT) {
     throw new HoldfastError(

@@ -33,7 +33,10 @@ export class Notifier {
 }
 
 /** Half the interval systemd asks for, in ms (sd_watchdog_enabled(3)); undefined when it asks for none. */
-export function watchdogPeriodMs(env: NodeJS.ProcessEnv = process.env, pid = process.pid): number | undefined {
+export function watchdogPeriodMs(
+  env: NodeJS.ProcessEnv = process.env,
+  pid = process.pid,
+): number | undefined {
   const intervalUs = Number(env['WATCHDOG_USEC']);
   const forPid = env['WATCHDOG_PID'];
   if (!Number.isFinite(intervalUs) || intervalUs <= 0) return undefined;

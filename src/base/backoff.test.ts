@@ -5,7 +5,9 @@ import { Backoff } from './backoff.ts';
 describe('Backoff', () => {
   it('doubles its ceiling up to the cap', () => {
     const backoff = new Backoff(100, 1_000, () => 1);
-    expect([1, 2, 3, 4, 5, 6].map(() => backoff.next())).toEqual([100, 200, 400, 800, 1_000, 1_000]);
+    expect([1, 2, 3, 4, 5, 6].map(() => backoff.next())).toEqual([
+      100, 200, 400, 800, 1_000, 1_000,
+    ]);
   });
 
   it('starts from zero: full jitter, not half', () => {

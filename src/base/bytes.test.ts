@@ -12,8 +12,9 @@ describe('parseBytes', () => {
     ['256 MiB', 256 * MiB],
   ])('%s', (text, bytes) => expect(parseBytes(text)).toBe(bytes));
 
-  it.each(['', '-1', '1e9', 'GiB', '1.3', '1PiB', 'NaN', '9999999999T', '0x10', '1 2'])('refuses %j', (text) =>
-    expect(parseBytes(text)).toBeUndefined(),
+  it.each(['', '-1', '1e9', 'GiB', '1.3', '1PiB', 'NaN', '9999999999T', '0x10', '1 2'])(
+    'refuses %j',
+    (text) => expect(parseBytes(text)).toBeUndefined(),
   );
 });
 

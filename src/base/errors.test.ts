@@ -22,17 +22,26 @@ describe('toHoldfastError', () => {
   });
 
   it('knows a full disk', () => {
-    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+      code: 'ENOSPC',
+    });
     expect(toHoldfastError(full).code).toBe('NoSpace');
   });
 
-  it.each([[new Error('boom')], ['boom'], [undefined]])('makes a stranger Internal: %s', (thrown) => {
-    const error = toHoldfastError(thrown);
-    expect(error.code).toBe('Internal');
-    expect(error.cause).toBe(thrown);
-  });
+  it.each([[new Error('boom')], ['boom'], [undefined]])(
+    'makes a stranger Internal: %s',
+    (thrown) => {
+      const error = toHoldfastError(thrown);
+      expect(error.code).toBe('Internal');
+      expect(error.cause).toBe(thrown);
+    },
+  );
 });
 
 it('knows its own codes only', () => {
-  expect([isErrorCode('NotFound'), isErrorCode('toString'), isErrorCode(3)]).toEqual([true, false, false]);
+  expect([isErrorCode('NotFound'), isErrorCode('toString'), isErrorCode(3)]).toEqual([
+    true,
+    false,
+    false,
+  ]);
 });

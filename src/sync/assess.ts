@@ -49,7 +49,8 @@ export function assess(local: LocalSide, remote: Checkpoint | undefined): Assess
   if (!cursor.sessions.includes(remote.session)) {
     return refuse(`its checkpoint is of session ${remote.session}, which this host never began`);
   }
-  if (remote.session !== cursor.session) return compare('the target went back to an earlier session');
+  if (remote.session !== cursor.session)
+    return compare('the target went back to an earlier session');
   if (remote.incarnation !== local.incarnation) {
     return refuse(`its checkpoint is of store ${remote.incarnation}, this is ${local.incarnation}`);
   }

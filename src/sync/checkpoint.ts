@@ -11,7 +11,8 @@ export function parseCheckpoint(value: Uint8Array): Checkpoint | undefined {
   if (!parsed) return undefined;
   const { incarnation, revision, session } = parsed;
   if (typeof incarnation !== 'string' || typeof session !== 'string') return undefined;
-  if (typeof revision !== 'number' || !Number.isSafeInteger(revision) || revision < 0) return undefined;
+  if (typeof revision !== 'number' || !Number.isSafeInteger(revision) || revision < 0)
+    return undefined;
   return { incarnation, revision, session };
 }
 

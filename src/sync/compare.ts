@@ -41,7 +41,9 @@ export async function* differences(
 }
 
 /** Every replicated key of the engine, in key order, read in pages: bounded memory. */
-export async function* replicatedEntries(engine: Pick<Engine, 'list'>): AsyncGenerator<RemoteEntry> {
+export async function* replicatedEntries(
+  engine: Pick<Engine, 'list'>,
+): AsyncGenerator<RemoteEntry> {
   const size = new PageSize(PAGE_BYTES, PAGE_KEYS_MAX);
   for (const prefix of REPLICATED_PREFIXES) {
     let after: string | undefined;
@@ -50,7 +52,10 @@ export async function* replicatedEntries(engine: Pick<Engine, 'list'>): AsyncGen
       yield* kvs;
       after = kvs.at(-1)?.key;
       if (!more || after === undefined) break;
-      size.took(kvs.length, kvs.reduce((sum, kv) => sum + kv.key.length + kv.value.length, 0));
+      size.took(
+        kvs.length,
+        kvs.reduce((sum, kv) => sum + kv.key.length + kv.value.length, 0),
+      );
     }
   }
 }

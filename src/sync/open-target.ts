@@ -69,9 +69,13 @@ async function readCredentials(
   if (config.username === undefined) return undefined;
   const content = await readNamed(config.passwordFile, 'passwordFile');
   if (content === undefined) {
-    throw new HoldfastError('ConfigInvalid', `sync target ${config.id}: username without passwordFile`, {
-      hint: 'write the password into a file of mode 0600 and name it in passwordFile',
-    });
+    throw new HoldfastError(
+      'ConfigInvalid',
+      `sync target ${config.id}: username without passwordFile`,
+      {
+        hint: 'write the password into a file of mode 0600 and name it in passwordFile',
+      },
+    );
   }
   // Editors and `echo` end the file with a newline that nobody means.
   return { username: config.username, password: content.toString('utf8').replace(/\r?\n$/, '') };

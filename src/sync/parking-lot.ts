@@ -37,10 +37,14 @@ export class ParkingLot {
   /** Keeps the key and the reason, not the value: that is in the engine. @throws Conflict when it is full */
   async park(key: string, reason: HoldfastError, at: string): Promise<void> {
     if (!this.#numbers.has(key) && this.size >= PARKED_MAX) {
-      throw new HoldfastError('Conflict', `the target refused more than ${PARKED_MAX} entries, last ${key}`, {
-        hint: reason.hint ?? `the last reason: ${reason.message}`,
-        cause: reason,
-      });
+      throw new HoldfastError(
+        'Conflict',
+        `the target refused more than ${PARKED_MAX} entries, last ${key}`,
+        {
+          hint: reason.hint ?? `the last reason: ${reason.message}`,
+          cause: reason,
+        },
+      );
     }
     const number = this.#numbers.get(key) ?? this.#next++;
     const record = { key, code: reason.code, message: reason.message, at };

@@ -33,21 +33,41 @@ export async function runChild(
   args: readonly string[],
   options: ChildOptions,
 ): Promise<ChildResult> {
-  if (options.signal.aborted) throw new HoldfastError('Cancelled', `${command} was not started: the operation was cancelled`);
+  if (options.signal.aborted)
+    throw new HoldfastError('Cancelled', `${command} was not started: the operation was cancelled`);
   const deadline = AbortSignal.timeout(options.deadlineMs);
   const killer = AbortSignal.any([deadline, options.signal]);
   const result = await collect(command, args, killer);
   if (deadline.aborted) {
-    throw new HoldfastError('DeadlineExceeded', `${command} was killed after ${options.deadlineMs} ms`);
+    throw new HoldfastError(
+      'DeadlineExceeded',
+      `${command} was killed after ${options.deadlineMs} ms`,
+    );
   }
-  if (options.signal.aborted) throw new HoldfastError('Cancelled', `${command} was killed: the operation was cancelled`);
+  if (options.signal.aborted)
+    throw new HoldfastError('Cancelled', `${command} was killed: the operation was cancelled`);
   if ((options.accept ?? [0]).includes(result.exitCode)) return result;
   throw failureOf(command, result);
 }
 
-function collect(command: string, args: readonly string[], killer: AbortSignal): Promise<ChildResult> {
+function collect(
+  command: string,
+  args: readonly string[],
+  killer: AbortSignal,
+): Promise<ChildResult> {
   return new Promise((resolve, reject) => {
-    const guarded = ['--pdeathsig', 'KILL', '--', 'sh', '-c', GUARD, 'sh', String(process.pid), command, ...args];
+    const guarded = [
+      '--pdeathsig',
+      'KILL',
+      '--',
+      'sh',
+      '-c',
+      GUARD,
+      'sh',
+      String(process.pid),
+      command,
+      ...args,
+    ];
     const child = spawn('setpriv', guarded, {
       stdio: ['ignore', 'pipe', 'pipe'],
       // Tools must speak English for us to read them; nothing else of our environment is theirs.
@@ -63,7 +83,13 @@ function collect(command: string, args: readonly string[], killer: AbortSignal):
     }
     child.on('error', (cause) => {
       killer.removeEventListener('abort', kill);
-      reject(new HoldfastError('HostFailed', `cannot start setpriv for ${command}: ${messageOf(cause)}`, { cause, hint: 'install util-linux' }));
+      reject(
+        new HoldfastError(
+          'HostFailed',
+          `cannot start setpriv for ${command}: ${messageOf(cause)}`,
+          { cause, hint: 'install util-linux' },
+        ),
+      );
     });
     child.on('close', (exitCode) => {
       killer.removeEventListener('abort', kill);
@@ -78,7 +104,9 @@ const NOT_FOUND = 127;
 
 function failureOf(command: string, { exitCode, stderr, stdout }: ChildResult): HoldfastError {
   if (exitCode === NOT_FOUND) {
-    return new HoldfastError('NotSupported', `${command} is not installed`, { hint: `install the package that has ${command}` });
+    return new HoldfastError('NotSupported', `${command} is not installed`, {
+      hint: `install the package that has ${command}`,
+    });
   }
   const words = (stderr.trim() || stdout.trim() || 'it said nothing').slice(0, WORDS_MAX);
   const code = /no space left/i.test(words) ? 'NoSpace' : 'HostFailed';

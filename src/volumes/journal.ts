@@ -39,7 +39,9 @@ export interface OpenEntry {
   readonly stored: Stored;
 }
 
-export type Intent = Pick<JournalEntry, 'kind' | 'before' | 'attachments' | 'startedAt'> & { readonly plan: Plan };
+export type Intent = Pick<JournalEntry, 'kind' | 'before' | 'attachments' | 'startedAt'> & {
+  readonly plan: Plan;
+};
 
 export class Journal {
   readonly #engine: Engine;
@@ -51,7 +53,13 @@ export class Journal {
   /** @param revision of the record; 0 = it must not exist. @throws KeyModified, KeyExists when somebody was faster */
   async begin({ plan, ...intent }: Intent, revision: number): Promise<OpenEntry> {
     const { spec, status } = intent.before;
-    const entry: JournalEntry = { opId: newId(), ...intent, ...plan, volumeId: spec.id, direction: 'forward' };
+    const entry: JournalEntry = {
+      opId: newId(),
+      ...intent,
+      ...plan,
+      volumeId: spec.id,
+      direction: 'forward',
+    };
     const claimed = claim(intent.kind, intent.before, status.phase);
     const conditions: Condition[] = [{ key: volumeKey(spec.id), modRevision: revision }];
     const ops: Op[] = [{ type: 'put', key: entryKey(entry), value: encode(entry) }];
@@ -79,7 +87,11 @@ export class Journal {
   }
 
   /** The entry stays; `volume` says why. */
-  async fail(open: OpenEntry, volume: Volume, direction: JournalEntry['direction']): Promise<OpenEntry> {
+  async fail(
+    open: OpenEntry,
+    volume: Volume,
+    direction: JournalEntry['direction'],
+  ): Promise<OpenEntry> {
     const entry = { ...open.entry, direction };
     const ops: Op[] = [{ type: 'put', key: entryKey(entry), value: encode(entry) }];
     if (!same(volume, open.stored.volume)) ops.push(putVolume(volume));
@@ -104,7 +116,11 @@ export class Journal {
   }
 }
 
-function claim(kind: OperationKind, before: Volume, phase: Volume['status']['phase']): Volume | undefined {
+function claim(
+  kind: OperationKind,
+  before: Volume,
+  phase: Volume['status']['phase'],
+): Volume | undefined {
   if (kind === 'create') return before;
   if (kind !== 'remove' || phase === 'removing') return undefined;
   return { ...before, status: { ...before.status, phase: 'removing' } };

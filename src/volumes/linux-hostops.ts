@@ -1,5 +1,15 @@
 import { constants, readFileSync } from 'node:fs';
-import { lstat, mkdir, open, readdir, realpath, rename, rmdir, statfs, unlink } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rmdir,
+  statfs,
+  unlink,
+} from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemClock, type Clock } from '../base/clock.ts';
 import { hasErrno, HoldfastError } from '../base/errors.ts';
@@ -9,7 +19,17 @@ import { runChild } from './child.ts';
 import { hostFailure } from './host-failure.ts';
 import { countHolders, readLoops, readMounts, readMountsEverywhere } from './kernel-view.ts';
 import { formatImage } from './mkfs.ts';
-import type { FileFacts, FileIdentity, FormatRequest, HostOps, ImageRequest, LoopFacts, MountRequest, ProbedFileSystem, Space } from './hostops.ts';
+import type {
+  FileFacts,
+  FileIdentity,
+  FormatRequest,
+  HostOps,
+  ImageRequest,
+  LoopFacts,
+  MountRequest,
+  ProbedFileSystem,
+  Space,
+} from './hostops.ts';
 
 /** fallocate of a whole disk takes seconds where extents exist, minutes where zeroes are written. */
 const FALLOCATE_DEADLINE_MS = 10 * 60_000;
@@ -37,7 +57,10 @@ export class LinuxHostOps implements HostOps {
   }
 
   async ensureDirectory(path: string, mode: number): Promise<void> {
-    const first = await attempt(`make the directory ${path}`, mkdir(path, { recursive: true, mode }));
+    const first = await attempt(
+      `make the directory ${path}`,
+      mkdir(path, { recursive: true, mode }),
+    );
     if (first !== undefined) await syncDirectory(dirname(first));
   }
 
@@ -48,9 +71,13 @@ export class LinuxHostOps implements HostOps {
       if (!hasErrno(thrown, 'EEXIST')) throw hostFailure(thrown, `make the directory ${path}`);
       const facts = await this.inspect(path);
       if (facts?.kind !== 'directory') {
-        throw new HoldfastError('Conflict', `${path} should be a directory, but a ${facts?.kind ?? 'vanished entry'} is there`, {
-          hint: 'move it away; Holdfast follows no links and overwrites nothing',
-        });
+        throw new HoldfastError(
+          'Conflict',
+          `${path} should be a directory, but a ${facts?.kind ?? 'vanished entry'} is there`,
+          {
+            hint: 'move it away; Holdfast follows no links and overwrites nothing',
+          },
+        );
       }
     }
     await syncDirectory(dirname(path));
@@ -90,8 +117,20 @@ export class LinuxHostOps implements HostOps {
   async inspect(path: string): Promise<FileFacts | undefined> {
     try {
       const stats = await lstat(path);
-      const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : stats.isSymbolicLink() ? 'symlink' : 'other';
-      return { kind, dev: stats.dev, ino: stats.ino, sizeBytes: stats.size, allocatedBytes: stats.blocks * 512 };
+      const kind = stats.isFile()
+        ? 'file'
+        : stats.isDirectory()
+          ? 'directory'
+          : stats.isSymbolicLink()
+            ? 'symlink'
+            : 'other';
+      return {
+        kind,
+        dev: stats.dev,
+        ino: stats.ino,
+        sizeBytes: stats.size,
+        allocatedBytes: stats.blocks * 512,
+      };
     } catch (thrown) {
       if (hasErrno(thrown, 'ENOENT') || hasErrno(thrown, 'ENOTDIR')) return undefined;
       throw hostFailure(thrown, `look at ${path}`);
@@ -130,13 +169,23 @@ export class LinuxHostOps implements HostOps {
 
   async format(request: FormatRequest, signal: AbortSignal): Promise<void> {
     const facts = await this.inspect(request.path);
-    if (facts?.kind !== 'file' || facts.dev !== request.identity.dev || facts.ino !== request.identity.ino) {
-      throw new HoldfastError('Conflict', `${request.path} is not the image that was just made; it is left alone`);
+    if (
+      facts?.kind !== 'file' ||
+      facts.dev !== request.identity.dev ||
+      facts.ino !== request.identity.ino
+    ) {
+      throw new HoldfastError(
+        'Conflict',
+        `${request.path} is not the image that was just made; it is left alone`,
+      );
     }
     await formatImage(request, signal);
     // mkfs discards what it doesn't use, which gives preallocated blocks back.
     if (request.preallocate) await this.#allocate(request.path, request.sizeBytes, signal);
-    const file = await attempt(`open ${request.path}`, open(request.path, constants.O_RDWR | constants.O_NOFOLLOW));
+    const file = await attempt(
+      `open ${request.path}`,
+      open(request.path, constants.O_RDWR | constants.O_NOFOLLOW),
+    );
     try {
       await attempt(`sync the image ${request.path}`, file.sync());
     } finally {
@@ -146,19 +195,30 @@ export class LinuxHostOps implements HostOps {
   }
 
   async #allocate(path: string, sizeBytes: number, signal: AbortSignal): Promise<void> {
-    await runChild('fallocate', ['-l', String(sizeBytes), path], { deadlineMs: FALLOCATE_DEADLINE_MS, signal });
+    await runChild('fallocate', ['-l', String(sizeBytes), path], {
+      deadlineMs: FALLOCATE_DEADLINE_MS,
+      signal,
+    });
   }
 
   async probe(path: string, signal: AbortSignal): Promise<ProbedFileSystem> {
     const args = ['-p', '-o', 'export', '-s', 'TYPE', '-s', 'UUID', path];
     const accept = [BLKID_FOUND, BLKID_NOTHING];
-    const { stdout } = await runChild('blkid', args, { deadlineMs: PROBE_DEADLINE_MS, signal, accept });
-    const valueOf = (key: string): string | undefined => new RegExp(`^${key}=(.+)$`, 'm').exec(stdout)?.[1];
+    const { stdout } = await runChild('blkid', args, {
+      deadlineMs: PROBE_DEADLINE_MS,
+      signal,
+      accept,
+    });
+    const valueOf = (key: string): string | undefined =>
+      new RegExp(`^${key}=(.+)$`, 'm').exec(stdout)?.[1];
     return { type: valueOf('TYPE'), uuid: valueOf('UUID') };
   }
 
   async attachLoop(image: string): Promise<string> {
-    const device = await attempt(`attach a loop device to ${image}`, loopAttach({ backingFile: image }));
+    const device = await attempt(
+      `attach a loop device to ${image}`,
+      loopAttach({ backingFile: image }),
+    );
     return device.path;
   }
 
@@ -168,7 +228,8 @@ export class LinuxHostOps implements HostOps {
         return await loopDetach(device);
       } catch (thrown) {
         if (hasErrno(thrown, 'ENXIO')) return;
-        if (!hasErrno(thrown, 'EBUSY') || tries >= DETACH_TRIES) throw hostFailure(thrown, `detach ${device}`);
+        if (!hasErrno(thrown, 'EBUSY') || tries >= DETACH_TRIES)
+          throw hostFailure(thrown, `detach ${device}`);
         await this.#clock.sleep(DETACH_WAIT_MS);
       }
     }
@@ -191,7 +252,10 @@ export class LinuxHostOps implements HostOps {
   }
 
   async mount({ device, target, fsType, data }: MountRequest): Promise<void> {
-    await attempt(`mount ${device} (${fsType}) at ${target}`, mount({ source: device, target, type: fsType, data }));
+    await attempt(
+      `mount ${device} (${fsType}) at ${target}`,
+      mount({ source: device, target, type: fsType, data }),
+    );
   }
 
   async unmount(target: string): Promise<void> {

@@ -19,7 +19,11 @@ export async function formatImage(request: FormatRequest, signal: AbortSignal): 
   const options = { deadlineMs: MKFS_DEADLINE_MS, signal };
   if (request.fsType === 'ext4') {
     const extended = 'lazy_itable_init=0,lazy_journal_init=0';
-    await runChild('mkfs.ext4', ['-q', '-m', '0', '-e', 'remount-ro', '-E', extended, '-L', label, '-U', uuid, path], options);
+    await runChild(
+      'mkfs.ext4',
+      ['-q', '-m', '0', '-e', 'remount-ro', '-E', extended, '-L', label, '-U', uuid, path],
+      options,
+    );
   } else {
     await runChild('mkfs.xfs', ['-q', '-L', label, '-m', `uuid=${uuid}`, path], options);
   }

@@ -17,10 +17,13 @@ export function checkName(name: unknown): asserts name is string {
   if (typeof name !== 'string' || name === '') {
     throw invalidName('a volume needs a name');
   }
-  if (!name.isWellFormed()) throw invalidName('the name is not well-formed Unicode (a lone surrogate)');
+  if (!name.isWellFormed())
+    throw invalidName('the name is not well-formed Unicode (a lone surrogate)');
   const bytes = Buffer.byteLength(name);
   if (bytes > NAME_BYTES_MAX) {
-    throw invalidName(`the name has ${bytes} bytes of UTF-8; at most ${NAME_BYTES_MAX} are allowed`);
+    throw invalidName(
+      `the name has ${bytes} bytes of UTF-8; at most ${NAME_BYTES_MAX} are allowed`,
+    );
   }
   const control = CONTROL.exec(name);
   if (control) {
@@ -28,7 +31,8 @@ export function checkName(name: unknown): asserts name is string {
     throw invalidName(`the name contains the control character U+${code}`);
   }
   if (name.trim() === '') throw invalidName('the name is blank');
-  if (isUuid(name)) throw invalidName(`the name "${name}" looks like an id, so nobody could tell which is meant`);
+  if (isUuid(name))
+    throw invalidName(`the name "${name}" looks like an id, so nobody could tell which is meant`);
 }
 
 /** Two names with the same fold are the same name. Upper then lower case is full case folding (ß = SS, ς = Σ). */

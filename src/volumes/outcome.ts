@@ -5,7 +5,12 @@ import type { JournalEntry } from './journal.ts';
 import type { Attachment, Volume, VolumeStatus } from './volume.ts';
 
 /** The record when all steps succeeded; undefined when the volume is gone. */
-export function succeeded(entry: JournalEntry, volume: Volume, found: StepFindings, bootId: string): Volume | undefined {
+export function succeeded(
+  entry: JournalEntry,
+  volume: Volume,
+  found: StepFindings,
+  bootId: string,
+): Volume | undefined {
   if (entry.kind === 'remove') return undefined;
   const { condition: _cured, ...status } = volume.status;
   // Creating and mounting look at the data, so what was wrong with it is over; the others don't.
@@ -19,13 +24,16 @@ export function succeeded(entry: JournalEntry, volume: Volume, found: StepFindin
 }
 
 function located(attachment: Attachment, found: StepFindings): Attachment {
-  return attachment.deviceName === '' && found.device ? { ...attachment, deviceName: found.device } : attachment;
+  return attachment.deviceName === '' && found.device
+    ? { ...attachment, deviceName: found.device }
+    : attachment;
 }
 
 /** Device and mount point as the steps left them; a key set to undefined disappears from the JSON. */
 function place(status: VolumeStatus, found: StepFindings, bootId: string): Partial<VolumeStatus> {
   const device = found.device === undefined ? status.device : (found.device ?? undefined);
-  const mountPoint = found.mountPoint === undefined ? status.mountPoint : (found.mountPoint ?? undefined);
+  const mountPoint =
+    found.mountPoint === undefined ? status.mountPoint : (found.mountPoint ?? undefined);
   return { device, mountPoint, bootId: device || mountPoint ? bootId : undefined };
 }
 
@@ -35,7 +43,9 @@ export function rolledBack(entry: JournalEntry, thrown: unknown, at: string): Vo
   const { code } = toHoldfastError(thrown);
   // Being busy, or not root, says nothing about the volume's health.
   const blameless = code === 'Conflict' || code === 'PermissionDenied' || code === 'Cancelled';
-  return blameless || entry.kind !== 'mount' ? entry.before : withCondition(entry.before, thrown, at);
+  return blameless || entry.kind !== 'mount'
+    ? entry.before
+    : withCondition(entry.before, thrown, at);
 }
 
 /** The record when an operation is stuck: neither finished nor rolled back. */
@@ -52,22 +62,33 @@ const PROBLEM_CODES: Readonly<Record<ProblemCode, true>> = {
 };
 
 /** The record brought in line with what the kernel says; the same object's content when nothing differs. */
-export function reconciled(volume: Volume, seen: Omit<Observation, 'path' | 'present' | 'otherMounts'>, bootId: string, at: string): Volume {
+export function reconciled(
+  volume: Volume,
+  seen: Omit<Observation, 'path' | 'present' | 'otherMounts'>,
+  bootId: string,
+  at: string,
+): Volume {
   const { status } = volume;
   const isDir = volume.spec.driver === 'dir';
-  const device = isDir ? undefined : (seen.devices.find((path) => path === status.device) ?? seen.devices[0]);
+  const device = isDir
+    ? undefined
+    : (seen.devices.find((path) => path === status.device) ?? seen.devices[0]);
   const next: VolumeStatus = {
     ...status,
     device,
     mountPoint: seen.mountPoint,
     bootId: device || seen.mountPoint ? bootId : undefined,
-    attachments: status.attachments.filter((one) => one.bootId === bootId && (isDir || seen.devices.includes(one.deviceName))),
+    attachments: status.attachments.filter(
+      (one) => one.bootId === bootId && (isDir || seen.devices.includes(one.deviceName)),
+    ),
   };
   const changed = withStatus(volume, next);
   if (seen.problem) {
     const { code, message } = seen.problem;
     const known = status.condition?.code === code && status.condition.message === message;
-    return known ? changed : withStatus(changed, { ...next, condition: { code, message, since: at } });
+    return known
+      ? changed
+      : withStatus(changed, { ...next, condition: { code, message, since: at } });
   }
   const cured = status.condition && Object.hasOwn(PROBLEM_CODES, status.condition.code);
   return cured ? withStatus(changed, { ...next, condition: undefined }) : changed;

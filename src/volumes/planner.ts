@@ -6,7 +6,14 @@
  */
 import type { DriverName } from './volume.ts';
 
-export const OPERATION_KINDS = ['create', 'mount', 'unmount', 'attach', 'detach', 'remove'] as const;
+export const OPERATION_KINDS = [
+  'create',
+  'mount',
+  'unmount',
+  'attach',
+  'detach',
+  'remove',
+] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
 export type Step =
@@ -69,12 +76,19 @@ function loopPlan(kind: OperationKind, facts: PlanFacts): Plan {
     case 'mount':
       return {
         steps: ['check-image', 'attach-loop', 'verify-fs', 'make-mount-point', 'mount'],
-        undo: ['remove-mount-point', ...(facts.attachmentsBefore > 0 ? [] : (['detach-loop'] as const))],
+        undo: [
+          'remove-mount-point',
+          ...(facts.attachmentsBefore > 0 ? [] : (['detach-loop'] as const)),
+        ],
         noReturn: undefined,
       };
     case 'unmount':
       // Once the kernel let the mount go, mounting again would be a new operation: only forward.
-      return { steps: ['unmount', 'remove-mount-point', ...releases], undo: [], noReturn: 'remove-mount-point' };
+      return {
+        steps: ['unmount', 'remove-mount-point', ...releases],
+        undo: [],
+        noReturn: 'remove-mount-point',
+      };
     case 'attach':
       // Undo leaves the device when another attachment, or the mount, needed it before.
       return {
@@ -86,7 +100,11 @@ function loopPlan(kind: OperationKind, facts: PlanFacts): Plan {
       return { steps: releases, undo: [], noReturn: undefined };
     case 'remove':
       return {
-        steps: [...(facts.attached ? (['detach-loop'] as const) : []), 'unlink-image', 'remove-mount-point'],
+        steps: [
+          ...(facts.attached ? (['detach-loop'] as const) : []),
+          'unlink-image',
+          'remove-mount-point',
+        ],
         undo: [],
         noReturn: 'unlink-image',
       };
@@ -110,6 +128,11 @@ function dirPlan(kind: OperationKind): Plan {
 
 /** Every step an operation can have with this driver, whatever the facts: the kill points. */
 export function stepsOf(kind: OperationKind, driver: DriverName): readonly Step[] {
-  const longest: PlanFacts = { attachmentsBefore: 0, attachmentsAfter: 0, mounted: false, attached: true };
+  const longest: PlanFacts = {
+    attachmentsBefore: 0,
+    attachmentsAfter: 0,
+    mounted: false,
+    attached: true,
+  };
   return plan(kind, driver, longest).steps;
 }

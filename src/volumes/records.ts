@@ -59,7 +59,7 @@ export function decode<T>(kv: KeyValue): T {
   } catch (cause) {
     throw new HoldfastError('Corrupt', `the record ${kv.key} is not JSON: ${messageOf(cause)}`, {
       cause,
-      hint: 'somebody wrote to the agent\'s own keys; restore the record from a replica',
+      hint: "somebody wrote to the agent's own keys; restore the record from a replica",
     });
   }
 }

@@ -55,25 +55,36 @@ export function specOf(
 
 export function pickService(name: unknown, services: readonly ServiceConfig[]): ServiceConfig {
   const first = services[0];
-  if (!first) throw new HoldfastError('NotFound', 'no volume service is configured', { hint: 'add one under volumes.services' });
+  if (!first)
+    throw new HoldfastError('NotFound', 'no volume service is configured', {
+      hint: 'add one under volumes.services',
+    });
   if (name === undefined) return first;
   if (typeof name !== 'string') throw invalid('service must be a text');
   // libStorage compares service names without case.
   const found = services.find((service) => service.name.toLowerCase() === name.toLowerCase());
   if (found) return found;
   const names = services.map((service) => service.name);
-  throw new HoldfastError('NotFound', `there is no volume service "${name}"`, { hint: hintOf(name, names) });
+  throw new HoldfastError('NotFound', `there is no volume service "${name}"`, {
+    hint: hintOf(name, names),
+  });
 }
 
 function loopShape(request: CreateRequest, service: ServiceConfig) {
   const fsType = fsTypeOf(request.fsType) ?? service.fsType ?? 'ext4';
   const asked = sizeOf(request.sizeBytes);
   if (asked === undefined) {
-    throw invalid(`a volume of service "${service.name}" needs a size`, 'give a size of at least ' + formatBytes(SIZE_BYTES_MIN[fsType]));
+    throw invalid(
+      `a volume of service "${service.name}" needs a size`,
+      'give a size of at least ' + formatBytes(SIZE_BYTES_MIN[fsType]),
+    );
   }
   const min = SIZE_BYTES_MIN[fsType];
   if (asked < min) {
-    throw invalid(`${asked} bytes are too few for ${fsType}, which needs ${min} (${formatBytes(min)})`, `ask for ${formatBytes(min)} or more`);
+    throw invalid(
+      `${asked} bytes are too few for ${fsType}, which needs ${min} (${formatBytes(min)})`,
+      `ask for ${formatBytes(min)} or more`,
+    );
   }
   const sizeBytes = Math.ceil(asked / SIZE_STEP_BYTES) * SIZE_STEP_BYTES;
   const preallocate = booleanOf(request.preallocate, 'preallocate') ?? service.preallocate ?? false;
@@ -82,20 +93,31 @@ function loopShape(request: CreateRequest, service: ServiceConfig) {
 
 function dirShape(request: CreateRequest, service: ServiceConfig) {
   if (fsTypeOf(request.fsType) !== undefined) {
-    throw invalid(`service "${service.name}" keeps volumes as directories, which have no file system of their own`, 'leave fsType out, or choose a loop service');
+    throw invalid(
+      `service "${service.name}" keeps volumes as directories, which have no file system of their own`,
+      'leave fsType out, or choose a loop service',
+    );
   }
   if (booleanOf(request.preallocate, 'preallocate')) {
-    throw invalid(`service "${service.name}" keeps volumes as directories, which cannot be preallocated`, 'leave preallocate out, or choose a loop service');
+    throw invalid(
+      `service "${service.name}" keeps volumes as directories, which cannot be preallocated`,
+      'leave preallocate out, or choose a loop service',
+    );
   }
   return { sizeBytes: sizeOf(request.sizeBytes) ?? 0 };
 }
 
 function sizeOf(size: unknown): number | undefined {
   if (size === undefined) return undefined;
-  if (typeof size !== 'number' || Number.isNaN(size)) throw invalid(`the size must be a number of bytes, not ${describe(size)}`);
+  if (typeof size !== 'number' || Number.isNaN(size))
+    throw invalid(`the size must be a number of bytes, not ${describe(size)}`);
   if (size <= 0) throw invalid(`the size must be above 0, not ${size}`);
-  if (size > Number.MAX_SAFE_INTEGER - SIZE_STEP_BYTES) throw invalid(`the size ${size} is above the largest that can be counted (${Number.MAX_SAFE_INTEGER})`);
-  if (!Number.isInteger(size)) throw invalid(`the size must be a whole number of bytes, not ${size}`);
+  if (size > Number.MAX_SAFE_INTEGER - SIZE_STEP_BYTES)
+    throw invalid(
+      `the size ${size} is above the largest that can be counted (${Number.MAX_SAFE_INTEGER})`,
+    );
+  if (!Number.isInteger(size))
+    throw invalid(`the size must be a whole number of bytes, not ${size}`);
   return size;
 }
 
@@ -103,17 +125,23 @@ function fsTypeOf(fsType: unknown): FsType | undefined {
   if (fsType === undefined || fsType === '') return undefined;
   const found = FS_TYPES.find((known) => known === fsType);
   if (found) return found;
-  throw invalid(`the file system ${describe(fsType)} is not known`, hintOf(String(fsType), FS_TYPES));
+  throw invalid(
+    `the file system ${describe(fsType)} is not known`,
+    hintOf(String(fsType), FS_TYPES),
+  );
 }
 
 function fieldsOf(fields: unknown): Readonly<Record<string, string>> {
   if (fields === undefined) return {};
-  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) throw invalid('fields must be an object of texts');
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields))
+    throw invalid('fields must be an object of texts');
   for (const [key, value] of Object.entries(fields)) {
-    if (typeof value !== 'string') throw invalid(`fields: "${key}" must be a text, not ${describe(value)}`);
+    if (typeof value !== 'string')
+      throw invalid(`fields: "${key}" must be a text, not ${describe(value)}`);
   }
   const bytes = Buffer.byteLength(JSON.stringify(fields));
-  if (bytes > FIELDS_BYTES_MAX) throw invalid(`fields have ${bytes} bytes; at most ${FIELDS_BYTES_MAX} are kept`);
+  if (bytes > FIELDS_BYTES_MAX)
+    throw invalid(`fields have ${bytes} bytes; at most ${FIELDS_BYTES_MAX} are kept`);
   return { ...(fields as Record<string, string>) };
 }
 
@@ -123,7 +151,8 @@ function carried(request: CreateRequest) {
   for (const [key, value] of Object.entries({ availabilityZone, type })) {
     if (value === undefined) continue;
     if (typeof value !== 'string') throw invalid(`${key} must be a text, not ${describe(value)}`);
-    if (Buffer.byteLength(value) > NAME_LIKE_BYTES_MAX) throw invalid(`${key} has more than ${NAME_LIKE_BYTES_MAX} bytes`);
+    if (Buffer.byteLength(value) > NAME_LIKE_BYTES_MAX)
+      throw invalid(`${key} has more than ${NAME_LIKE_BYTES_MAX} bytes`);
   }
   if (iops !== undefined && !(Number.isSafeInteger(iops) && iops >= 0)) {
     throw invalid(`iops must be a whole number from 0, not ${describe(iops)}`);
@@ -153,16 +182,28 @@ function checkOptions(request: CreateRequest): void {
 const TYPO_SHARE_MAX = 0.5;
 
 function hintOf(word: string, known: readonly string[]): string {
-  const nearest = closest(word.toLowerCase(), known.map((name) => name.toLowerCase()));
+  const nearest = closest(
+    word.toLowerCase(),
+    known.map((name) => name.toLowerCase()),
+  );
   const match = known.find((name) => name.toLowerCase() === nearest);
-  if (match && distance(word.toLowerCase(), nearest) <= Math.max(1, match.length * TYPO_SHARE_MAX)) {
+  if (
+    match &&
+    distance(word.toLowerCase(), nearest) <= Math.max(1, match.length * TYPO_SHARE_MAX)
+  ) {
     return `did you mean "${match}"?`;
   }
   return `known: ${known.join(', ')}`;
 }
 
 function describe(value: unknown): string {
-  return typeof value === 'string' ? `"${value}"` : value === null ? 'null' : typeof value === 'object' ? 'an object' : String(value);
+  return typeof value === 'string'
+    ? `"${value}"`
+    : value === null
+      ? 'null'
+      : typeof value === 'object'
+        ? 'an object'
+        : String(value);
 }
 
 function invalid(message: string, hint?: string): HoldfastError {

@@ -18,7 +18,11 @@ const OPERATION_DEADLINE_MS: Readonly<Record<OperationKind, number>> = {
   remove: 60 * 60_000,
 };
 
-export type StepHook = (operation: OperationKind, step: Step, when: 'before' | 'after') => void | Promise<void>;
+export type StepHook = (
+  operation: OperationKind,
+  step: Step,
+  when: 'before' | 'after',
+) => void | Promise<void>;
 
 export interface VolumeEvent {
   /** e.g. `volume.created` */
@@ -68,22 +72,38 @@ export class Runner {
   }
 
   /** @returns the record afterwards; undefined when the volume is gone. @throws why it failed; it is rolled back or stuck then */
-  async carryOut(open: OpenEntry, service: ServiceConfig, redo: boolean): Promise<Volume | undefined> {
+  async carryOut(
+    open: OpenEntry,
+    service: ServiceConfig,
+    redo: boolean,
+  ): Promise<Volume | undefined> {
     const { entry } = open;
     const limitMs = OPERATION_DEADLINE_MS[entry.kind];
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(limitMs)]);
-    const context: StepContext = { kind: entry.kind, volume: open.stored.volume, service, redo, signal, found: {} };
+    const context: StepContext = {
+      kind: entry.kind,
+      volume: open.stored.volume,
+      service,
+      redo,
+      signal,
+      found: {},
+    };
     const running: Running = { open, overdueAtMs: this.#options.clock.monoMs() + limitMs };
     this.#running.set(entry.opId, running);
     try {
-      if (entry.direction === 'back') return await this.#rollBack(open, context, running, lastError(open));
+      if (entry.direction === 'back')
+        return await this.#rollBack(open, context, running, lastError(open));
       return await this.#forward(open, context, running);
     } finally {
       this.#running.delete(entry.opId);
     }
   }
 
-  async #forward(open: OpenEntry, context: StepContext, running: Running): Promise<Volume | undefined> {
+  async #forward(
+    open: OpenEntry,
+    context: StepContext,
+    running: Running,
+  ): Promise<Volume | undefined> {
     const { entry } = open;
     let returnable = true;
     try {
@@ -103,7 +123,12 @@ export class Runner {
     return after;
   }
 
-  async #rollBack(open: OpenEntry, context: StepContext, running: Running, cause: unknown): Promise<Volume | undefined> {
+  async #rollBack(
+    open: OpenEntry,
+    context: StepContext,
+    running: Running,
+    cause: unknown,
+  ): Promise<Volume | undefined> {
     const { entry } = open;
     try {
       for (const step of entry.undo) {
@@ -115,7 +140,11 @@ export class Runner {
     }
     const after = rolledBack(entry, cause, this.#now());
     await this.#record(open, after, running);
-    this.#emit('volume.rolled-back', open, `${entry.kind} of "${entry.before.spec.name}" was rolled back: ${toHoldfastError(cause).message}`);
+    this.#emit(
+      'volume.rolled-back',
+      open,
+      `${entry.kind} of "${entry.before.spec.name}" was rolled back: ${toHoldfastError(cause).message}`,
+    );
     return after;
   }
 
@@ -128,9 +157,14 @@ export class Runner {
   }
 
   #abortedAt(step: Step, { kind, volume }: StepContext): HoldfastError {
-    const why = this.#stop.signal.aborted ? 'the agent is stopping' : `it took more than ${OPERATION_DEADLINE_MS[kind]} ms`;
+    const why = this.#stop.signal.aborted
+      ? 'the agent is stopping'
+      : `it took more than ${OPERATION_DEADLINE_MS[kind]} ms`;
     const code = this.#stop.signal.aborted ? 'Cancelled' : 'DeadlineExceeded';
-    return new HoldfastError(code, `${kind} of "${volume.spec.name}" stopped before ${step}: ${why}`);
+    return new HoldfastError(
+      code,
+      `${kind} of "${volume.spec.name}" stopped before ${step}: ${why}`,
+    );
   }
 
   async #record(open: OpenEntry, after: Volume | undefined, running: Running): Promise<void> {
@@ -148,7 +182,11 @@ export class Runner {
     await this.#options.onStep(kind, 'record', 'after');
   }
 
-  async #giveUp(open: OpenEntry, thrown: unknown, direction: JournalEntry['direction']): Promise<HoldfastError> {
+  async #giveUp(
+    open: OpenEntry,
+    thrown: unknown,
+    direction: JournalEntry['direction'],
+  ): Promise<HoldfastError> {
     const error = toHoldfastError(thrown);
     const { entry } = open;
     const volume = stuckAs(entry, open.stored.volume, error, this.#now());
@@ -159,10 +197,16 @@ export class Runner {
       // The engine is down as well: the entry as first written still leads to the same recovery.
     }
     this.#stuck.set(entry.volumeId, { open: kept, error });
-    this.#emit('volume.stuck', open, `${entry.kind} of "${entry.before.spec.name}" can neither finish nor be rolled back: ${error.message}`);
+    this.#emit(
+      'volume.stuck',
+      open,
+      `${entry.kind} of "${entry.before.spec.name}" can neither finish nor be rolled back: ${error.message}`,
+    );
     return new HoldfastError(error.code, error.message, {
       cause: error,
-      hint: error.hint ?? 'see what is stuck with `holdfast doctor`; it is tried again by the next operation on the volume',
+      hint:
+        error.hint ??
+        'see what is stuck with `holdfast doctor`; it is tried again by the next operation on the volume',
     });
   }
 
@@ -178,7 +222,9 @@ export class Runner {
   stuck(): StuckOperation[] {
     const nowMs = this.#options.clock.monoMs();
     const overdue = [...this.#running.values()].filter((running) => running.overdueAtMs < nowMs);
-    const waiting = [...this.#stuck.values()].filter(({ open }) => !this.#running.has(open.entry.opId));
+    const waiting = [...this.#stuck.values()].filter(
+      ({ open }) => !this.#running.has(open.entry.opId),
+    );
     return [
       ...overdue.map(({ open, step }) => describe(open, { step })),
       ...waiting.map(({ open, error }) => describe(open, { error })),
@@ -207,7 +253,10 @@ export class Runner {
   }
 }
 
-function describe({ entry }: OpenEntry, extra: Pick<StuckOperation, 'step' | 'error'>): StuckOperation {
+function describe(
+  { entry }: OpenEntry,
+  extra: Pick<StuckOperation, 'step' | 'error'>,
+): StuckOperation {
   return {
     opId: entry.opId,
     operation: entry.kind,

@@ -111,9 +111,17 @@ export interface Volumes {
   /** Idempotent. @throws NotFound, Conflict (busy) */
   unmount(ref: string): Promise<Volume>;
   /** Idempotent for the same instance. @throws Conflict when attached to another and not `force` */
-  attach(ref: string, instance: Instance, options?: { force?: boolean | undefined }): Promise<Volume>;
+  attach(
+    ref: string,
+    instance: Instance,
+    options?: { force?: boolean | undefined },
+  ): Promise<Volume>;
   /** Idempotent; without `instance`: all attachments. @throws Conflict while mounted */
-  detach(ref: string, instance?: Instance, options?: { force?: boolean | undefined }): Promise<Volume>;
+  detach(
+    ref: string,
+    instance?: Instance,
+    options?: { force?: boolean | undefined },
+  ): Promise<Volume>;
   /** @throws NotFound, Conflict while mounted or attached */
   remove(ref: string, options?: { force?: boolean | undefined }): Promise<void>;
 }

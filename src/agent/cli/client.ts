@@ -87,16 +87,24 @@ export class AgentClient {
 
   #explain(thrown: unknown, deadline: AbortSignal): HoldfastError {
     if (deadline.aborted) {
-      return new HoldfastError('DeadlineExceeded', `no answer from the agent within ${this.#timeoutMs / 1000} s`, {
-        hint: 'the work may still go on: look with `holdfast status`; --timeout changes the limit',
-        cause: thrown,
-      });
+      return new HoldfastError(
+        'DeadlineExceeded',
+        `no answer from the agent within ${this.#timeoutMs / 1000} s`,
+        {
+          hint: 'the work may still go on: look with `holdfast status`; --timeout changes the limit',
+          cause: thrown,
+        },
+      );
     }
     if (hasErrno(thrown, 'EACCES')) {
-      return new HoldfastError('PermissionDenied', `not allowed to use the socket ${this.#socket}`, {
-        hint: 'run as root or as a member of the group in http.group',
-        cause: thrown,
-      });
+      return new HoldfastError(
+        'PermissionDenied',
+        `not allowed to use the socket ${this.#socket}`,
+        {
+          hint: 'run as root or as a member of the group in http.group',
+          cause: thrown,
+        },
+      );
     }
     if (hasErrno(thrown, 'ENOENT') || hasErrno(thrown, 'ECONNREFUSED')) {
       return new HoldfastError('AgentNotRunning', `no agent answers at ${this.#socket}`, {
@@ -104,7 +112,9 @@ export class AgentClient {
         cause: thrown,
       });
     }
-    return new HoldfastError('Unavailable', `the agent broke off the call: ${String(thrown)}`, { cause: thrown });
+    return new HoldfastError('Unavailable', `the agent broke off the call: ${String(thrown)}`, {
+      cause: thrown,
+    });
   }
 }
 

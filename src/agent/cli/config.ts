@@ -5,7 +5,9 @@ import { verb } from './context.ts';
 import { printJson, printTable, say } from './output.ts';
 
 export function addConfigVerbs(root: Command): void {
-  const group = root.command('config').description('the configuration file; needs no running agent');
+  const group = root
+    .command('config')
+    .description('the configuration file; needs no running agent');
   group
     .command('check')
     .description('validate the configuration without applying it')
@@ -14,7 +16,11 @@ export function addConfigVerbs(root: Command): void {
         const { loadConfig } = await import('../config/index.ts');
         const { files } = await loadConfig(configOptions(paths));
         if (format === 'json') return printJson({ valid: true, files });
-        say(files.length === 0 ? `no ${paths.configFile}: the defaults hold` : `${files.join(', ')}: valid`);
+        say(
+          files.length === 0
+            ? `no ${paths.configFile}: the defaults hold`
+            : `${files.join(', ')}: valid`,
+        );
       }),
     );
   group
@@ -26,7 +32,9 @@ export function addConfigVerbs(root: Command): void {
         const { loadConfig, explainConfig } = await import('../config/index.ts');
         const loaded = await loadConfig(configOptions(paths));
         if (!options.origin) {
-          return format === 'json' ? printJson(loaded.config) : void process.stdout.write(stringify(loaded.config));
+          return format === 'json'
+            ? printJson(loaded.config)
+            : void process.stdout.write(stringify(loaded.config));
         }
         const keys = explainConfig(loaded);
         if (format === 'json') return printJson(keys);

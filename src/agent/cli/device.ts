@@ -25,7 +25,9 @@ export function addDeviceVerbs(root: Command): void {
     .description('all facts of one device (id or kernel name)')
     .action(
       verb(async ({ client, format }, ref: string) => {
-        const device = await client.json<DeviceBody>(`/agent/v1/devices/${encodeURIComponent(ref)}`);
+        const device = await client.json<DeviceBody>(
+          `/agent/v1/devices/${encodeURIComponent(ref)}`,
+        );
         if (format === 'json') return printJson(device);
         printFields(fields(device));
       }),
@@ -61,7 +63,10 @@ function fields(device: DeviceBody): Array<readonly [string, string | number | u
     ['wwid', device.wwid],
     ['diskseq', device.diskseq],
     ['backing file', device.backingFile],
-    ['file system', fileSystem && [fileSystem.type, fileSystem.label, fileSystem.uuid].filter(Boolean).join(' ')],
+    [
+      'file system',
+      fileSystem && [fileSystem.type, fileSystem.label, fileSystem.uuid].filter(Boolean).join(' '),
+    ],
     ['mounted at', device.mountPoints.join(', ')],
     ['parent', device.parent],
     ['children', device.children.join(', ')],

@@ -5,7 +5,9 @@ import { printJson, printTable } from './output.ts';
 export function addDoctorVerb(root: Command): void {
   root
     .command('doctor')
-    .description('check the configuration, the state folder, the tools, the agent and its targets; works with the agent down')
+    .description(
+      'check the configuration, the state folder, the tools, the agent and its targets; works with the agent down',
+    )
     .action(
       verb(async ({ paths, client, format }) => {
         const { examine } = await import('../doctor.ts');

@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { HoldfastError, isErrorCode } from '../../base/errors.ts';
-import type { ErrorBody, KvBody, KvListReply, KvWatchLine, KvWriteReply } from '../faces/agent-api/schema.ts';
+import type {
+  ErrorBody,
+  KvBody,
+  KvListReply,
+  KvWatchLine,
+  KvWriteReply,
+} from '../faces/agent-api/schema.ts';
 import { verb, wholeNumber, withQuery, type Context } from './context.ts';
 import { printable, printJson, printTable, say } from './output.ts';
 
@@ -11,7 +17,9 @@ const KV = '/agent/v1/kv';
 const LIST_PAGE = 1_000;
 
 export function addKvVerbs(root: Command): void {
-  const group = root.command('kv').description('the key-value engine, for any program on this host');
+  const group = root
+    .command('kv')
+    .description('the key-value engine, for any program on this host');
   addReads(group);
   addWrites(group);
   group
@@ -151,7 +159,9 @@ function ended(body: ErrorBody): HoldfastError {
 
 async function valueOf(value: string | undefined, file: string | undefined): Promise<Uint8Array> {
   if (value !== undefined && file !== undefined) {
-    throw new HoldfastError('InvalidArgument', 'a value and --file were both given', { hint: 'give one' });
+    throw new HoldfastError('InvalidArgument', 'a value and --file were both given', {
+      hint: 'give one',
+    });
   }
   if (value !== undefined) return Buffer.from(value);
   if (file !== undefined && file !== '-') return readFile(file);

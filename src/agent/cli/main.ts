@@ -16,13 +16,19 @@ Environment: HOLDFAST_CONFIG, HOLDFAST_STATE_DIR, HOLDFAST_SOCKET, NO_COLOR.`;
 
 function program(): Command {
   const root = new Command('holdfast')
-    .description('storage agent for edge hosts: volumes, devices and a key-value engine that work offline')
+    .description(
+      'storage agent for edge hosts: volumes, devices and a key-value engine that work offline',
+    )
     .version(VERSION, '-V, --version')
     .option('--config <file>', 'configuration file')
     .option('--state-dir <dir>', "the agent's state folder")
     .option('--socket <path>', "the agent's unix socket")
     .option('--timeout <seconds>', 'how long to wait for the agent', wholeNumber(1), 60)
-    .addOption(new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table'))
+    .addOption(
+      new Option('-o, --output <format>', 'output format')
+        .choices(['table', 'json'])
+        .default('table'),
+    )
     .showHelpAfterError('(try --help)')
     .addHelpText('after', EXIT_CODES);
   for (const add of [
@@ -37,7 +43,11 @@ function program(): Command {
   ]) {
     add(root);
   }
-  for (const command of [root, ...root.commands, ...root.commands.flatMap((group) => group.commands)]) {
+  for (const command of [
+    root,
+    ...root.commands,
+    ...root.commands.flatMap((group) => group.commands),
+  ]) {
     command.exitOverride();
   }
   return root;

@@ -10,7 +10,9 @@ export function printJson(value: unknown): void {
 
 /** Columns padded to their widest cell; no trailing blanks. */
 export function table(header: readonly string[], rows: ReadonlyArray<readonly string[]>): string {
-  const widths = header.map((title, i) => Math.max(width(title), ...rows.map((row) => width(row[i] ?? ''))));
+  const widths = header.map((title, i) =>
+    Math.max(width(title), ...rows.map((row) => width(row[i] ?? ''))),
+  );
   const line = (cells: readonly string[]): string =>
     cells
       .map((cell, i) => cell + ' '.repeat(Math.max(0, (widths[i] ?? 0) - width(cell))))
@@ -19,12 +21,17 @@ export function table(header: readonly string[], rows: ReadonlyArray<readonly st
   return [line(header), ...rows.map(line)].map((text) => `${text}\n`).join('');
 }
 
-export function printTable(header: readonly string[], rows: ReadonlyArray<readonly string[]>): void {
+export function printTable(
+  header: readonly string[],
+  rows: ReadonlyArray<readonly string[]>,
+): void {
   process.stdout.write(table(header, rows));
 }
 
 /** `key: value` lines, aligned. */
-export function printFields(fields: ReadonlyArray<readonly [string, string | number | undefined]>): void {
+export function printFields(
+  fields: ReadonlyArray<readonly [string, string | number | undefined]>,
+): void {
   const known = fields.filter((field) => field[1] !== undefined && field[1] !== '');
   const widest = Math.max(...known.map(([name]) => name.length)) + 1;
   for (const [name, value] of known) {
@@ -55,7 +62,10 @@ export function reportError(thrown: unknown, format: Format): number {
 /** Names may hold any UTF-8: control characters never reach the terminal. */
 export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(
+    /[\u0000-\u001f\u007f-\u009f]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }
 
 /** Terminal cells, near enough: wide and combining characters aside, code points. */

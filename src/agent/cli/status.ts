@@ -17,14 +17,27 @@ export function addStatusVerb(root: Command): void {
           ['host', `${status.hostname} (${status.replicaId})`],
           ['agent', `version ${status.version}, pid ${status.pid}, epoch ${status.epoch}`],
           ['engine', `${status.engine.backend}, revision ${status.engine.revision}`],
-          ['volumes', `${status.volumes.total} (${status.volumes.mounted} mounted, ${status.volumes.failed} failed)`],
+          [
+            'volumes',
+            `${status.volumes.total} (${status.volumes.mounted} mounted, ${status.volumes.failed} failed)`,
+          ],
           ['devices', `${status.devices.present} present, ${status.devices.absent} absent`],
           ...status.sync.map(
-            (target) => [`sync ${target.target}`, `${target.state}, ${target.lagRevisions} revisions behind`] as const,
+            (target) =>
+              [
+                `sync ${target.target}`,
+                `${target.state}, ${target.lagRevisions} revisions behind`,
+              ] as const,
           ),
           ...status.components
             .filter((one) => !one.running || one.restarts > 0)
-            .map((one) => [`component ${one.id}`, `${one.restarts} restarts: ${one.lastError ?? ''}`] as const),
+            .map(
+              (one) =>
+                [
+                  `component ${one.id}`,
+                  `${one.restarts} restarts: ${one.lastError ?? ''}`,
+                ] as const,
+            ),
         ]);
       }),
     );

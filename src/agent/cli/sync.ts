@@ -13,8 +13,12 @@ export function addSyncVerbs(root: Command): void {
       verb(async ({ client, format }) => {
         const { targets } = await client.json<SyncReply>('/agent/v1/sync');
         if (format === 'json') return printJson(targets);
-        if (targets.length === 0) return say('no sync target is configured (sync.targets in config.yaml)');
-        printTable(['TARGET', 'TYPE', 'STATE', 'CURSOR', 'BEHIND', 'LAST ACK', 'PARKED', 'LAST ERROR'], targets.map(row));
+        if (targets.length === 0)
+          return say('no sync target is configured (sync.targets in config.yaml)');
+        printTable(
+          ['TARGET', 'TYPE', 'STATE', 'CURSOR', 'BEHIND', 'LAST ACK', 'PARKED', 'LAST ERROR'],
+          targets.map(row),
+        );
       }),
     );
 }

@@ -23,9 +23,14 @@ export function addVolumeVerbs(root: Command): void {
     .action(
       verb(async ({ client, format }, options: { service?: string }) => {
         const { service } = options;
-        const { volumes } = await client.json<VolumesReply>(withQuery('/agent/v1/volumes', { service }));
+        const { volumes } = await client.json<VolumesReply>(
+          withQuery('/agent/v1/volumes', { service }),
+        );
         if (format === 'json') return printJson(volumes);
-        printTable(['NAME', 'SERVICE', 'SIZE', 'FS', 'STATE', 'MOUNT POINT', 'ID'], volumes.map(row));
+        printTable(
+          ['NAME', 'SERVICE', 'SIZE', 'FS', 'STATE', 'MOUNT POINT', 'ID'],
+          volumes.map(row),
+        );
       }),
     );
   group
@@ -48,7 +53,8 @@ export function addVolumeVerbs(root: Command): void {
           mountAtBoot: options.mountAtBoot,
         };
         let volume = await client.send<VolumeBody>('/agent/v1/volumes', 'POST', request);
-        if (options.mount) volume = await client.send<VolumeBody>(`${pathOf(volume.spec.id)}/mount`, 'POST');
+        if (options.mount)
+          volume = await client.send<VolumeBody>(`${pathOf(volume.spec.id)}/mount`, 'POST');
         show(volume, format);
       }),
     );
@@ -56,7 +62,9 @@ export function addVolumeVerbs(root: Command): void {
     .command('inspect <volume>')
     .description('all about one volume (id or name)')
     .action(
-      verb(async ({ client, format }, ref: string) => show(await client.json<VolumeBody>(pathOf(ref)), format)),
+      verb(async ({ client, format }, ref: string) =>
+        show(await client.json<VolumeBody>(pathOf(ref)), format),
+      ),
     );
   for (const action of ['mount', 'unmount'] as const) {
     group
@@ -66,7 +74,8 @@ export function addVolumeVerbs(root: Command): void {
         verb(async ({ client, format }, ref: string) => {
           const volume = await client.send<VolumeBody>(`${pathOf(ref)}/${action}`, 'POST');
           if (format === 'json') return printJson(volume);
-          if (volume.status.mountPoint !== undefined) process.stdout.write(`${volume.status.mountPoint}\n`);
+          if (volume.status.mountPoint !== undefined)
+            process.stdout.write(`${volume.status.mountPoint}\n`);
         }),
       );
   }
@@ -76,14 +85,16 @@ export function addVolumeVerbs(root: Command): void {
     .option('--force', 'also when it is attached')
     .option('--dry-run', 'only say what would be removed')
     .action(
-      verb(async ({ client, format }, ref: string, options: { force?: boolean; dryRun?: boolean }) => {
-        if (options.dryRun) {
-          const volume = await client.json<VolumeBody>(pathOf(ref));
-          say('would remove, with its data:');
-          return show(volume, format);
-        }
-        await client.send(withQuery(pathOf(ref), { force: options.force }), 'DELETE');
-      }),
+      verb(
+        async ({ client, format }, ref: string, options: { force?: boolean; dryRun?: boolean }) => {
+          if (options.dryRun) {
+            const volume = await client.json<VolumeBody>(pathOf(ref));
+            say('would remove, with its data:');
+            return show(volume, format);
+          }
+          await client.send(withQuery(pathOf(ref), { force: options.force }), 'DELETE');
+        },
+      ),
     );
 }
 
@@ -94,7 +105,9 @@ function pathOf(ref: string): string {
 function sizeOf(text: string): number {
   const bytes = parseBytes(text);
   if (bytes !== undefined) return bytes;
-  throw new HoldfastError('InvalidArgument', `--size ${text} is not a size`, { hint: 'write e.g. 512MiB or 10G' });
+  throw new HoldfastError('InvalidArgument', `--size ${text} is not a size`, {
+    hint: 'write e.g. 512MiB or 10G',
+  });
 }
 
 function row({ spec, status }: VolumeBody): string[] {
@@ -129,7 +142,9 @@ function show(volume: VolumeBody, format: 'table' | 'json'): void {
     ['state', stateOf(status)],
     ['device', status.device],
     ['mount point', status.mountPoint],
-    ...status.attachments.map((one) => ['attached to', `${one.instanceId} as ${one.deviceName}`] as const),
+    ...status.attachments.map(
+      (one) => ['attached to', `${one.instanceId} as ${one.deviceName}`] as const,
+    ),
     ['condition', status.condition && `${status.condition.code}: ${status.condition.message}`],
   ]);
 }

@@ -3,7 +3,15 @@ import { HoldfastError } from '../../base/errors.ts';
 import type { MountEntry } from '../../devices/index.ts';
 import type { OperationKind, Step } from '../planner.ts';
 import type { ServiceConfig, Volume, VolumeSpec } from '../volume.ts';
-import { PRIVATE_MODE, type Driver, type DriverSite, type KernelView, type Observation, type StepContext, type StepTable } from './driver.ts';
+import {
+  PRIVATE_MODE,
+  type Driver,
+  type DriverSite,
+  type KernelView,
+  type Observation,
+  type StepContext,
+  type StepTable,
+} from './driver.ts';
 
 /** The volume's own directory: what runs on the host as somebody else gets in by the mode it sets itself. */
 const VOLUME_MODE = 0o755;
@@ -23,7 +31,8 @@ export class DirDriver implements Driver {
     this.#steps = {
       'make-directory': (context) => this.#makeDirectory(context),
       'check-directory': (context) => this.#checkDirectory(context),
-      'remove-directory': async ({ volume, service }) => site.hostOps.removeDirectory(await this.#path(volume.spec, service)),
+      'remove-directory': async ({ volume, service }) =>
+        site.hostOps.removeDirectory(await this.#path(volume.spec, service)),
       'trash-directory': (context) => this.#trash(context),
       'delete-trash': (context) => this.#deleteTrash(context),
     };
@@ -44,7 +53,8 @@ export class DirDriver implements Driver {
     const path = await this.#path(volume.spec, service);
     const facts = await this.#site.hostOps.inspect(path);
     const { mountPoint, bootId } = volume.status;
-    const mounted = mountPoint === path && bootId === this.#site.bootId && facts?.kind === 'directory';
+    const mounted =
+      mountPoint === path && bootId === this.#site.bootId && facts?.kind === 'directory';
     return {
       path,
       present: facts !== undefined,
@@ -70,7 +80,10 @@ export class DirDriver implements Driver {
     const path = await this.#path(volume.spec, service);
     const facts = await this.#site.hostOps.inspect(path);
     const { problem } = problemOf(path, facts?.kind);
-    if (problem) throw new HoldfastError('Corrupt', problem.message, { hint: `is the file system of ${service.path} mounted?` });
+    if (problem)
+      throw new HoldfastError('Corrupt', problem.message, {
+        hint: `is the file system of ${service.path} mounted?`,
+      });
     if (kind === 'mount') found.mountPoint = path;
     else found.device = path;
   }
@@ -91,9 +104,13 @@ export class DirDriver implements Driver {
   async #refuseMountsOf(path: string): Promise<void> {
     const mounts = mountsOf(path, await this.#site.hostOps.mountsEverywhere());
     if (mounts.length === 0) return;
-    throw new HoldfastError('Conflict', `${path} is still mounted, or has something mounted in it, at ${mounts.join(', ')}`, {
-      hint: 'unmount that first; nothing was deleted',
-    });
+    throw new HoldfastError(
+      'Conflict',
+      `${path} is still mounted, or has something mounted in it, at ${mounts.join(', ')}`,
+      {
+        hint: 'unmount that first; nothing was deleted',
+      },
+    );
   }
 
   async #path(spec: VolumeSpec, service: ServiceConfig): Promise<string> {
@@ -107,21 +124,33 @@ export class DirDriver implements Driver {
 
 function problemOf(path: string, kind: string | undefined): Pick<Observation, 'problem'> {
   if (kind === 'directory') return {};
-  if (kind === undefined) return { problem: { code: 'DataMissing', message: `the directory ${path} is not there` } };
-  return { problem: { code: 'DataWrong', message: `${path} should be a directory, but it is a ${kind}` } };
+  if (kind === undefined)
+    return { problem: { code: 'DataMissing', message: `the directory ${path} is not there` } };
+  return {
+    problem: { code: 'DataWrong', message: `${path} should be a directory, but it is a ${kind}` },
+  };
 }
 
 /** Mount points inside the directory, and bind mounts of it, or of something in it, elsewhere. */
 function mountsOf(path: string, mounts: readonly MountEntry[]): string[] {
-  const within = (child: string, parent: string): boolean => child === parent || child.startsWith(`${parent}/`);
+  const within = (child: string, parent: string): boolean =>
+    child === parent || child.startsWith(`${parent}/`);
   const holder = mounts
     .filter((mount) => mount.mountPoint === '/' || within(path, mount.mountPoint))
-    .reduce<MountEntry | undefined>((best, mount) => (best && best.mountPoint.length > mount.mountPoint.length ? best : mount), undefined);
+    .reduce<MountEntry | undefined>(
+      (best, mount) => (best && best.mountPoint.length > mount.mountPoint.length ? best : mount),
+      undefined,
+    );
   const found = mounts.filter((mount) => within(mount.mountPoint, path));
   if (holder && !within(holder.mountPoint, path)) {
     // A bind mount shows in its `root` field where in the file system it starts (proc(5)).
-    const inside = joinRoot(holder.root, path.slice(holder.mountPoint === '/' ? 0 : holder.mountPoint.length));
-    const sameFs = mounts.filter((mount) => mount.major === holder.major && mount.minor === holder.minor);
+    const inside = joinRoot(
+      holder.root,
+      path.slice(holder.mountPoint === '/' ? 0 : holder.mountPoint.length),
+    );
+    const sameFs = mounts.filter(
+      (mount) => mount.major === holder.major && mount.minor === holder.minor,
+    );
     found.push(...sameFs.filter((mount) => within(mount.root, inside)));
   }
   return [...new Set(found.map((mount) => mount.mountPoint))];

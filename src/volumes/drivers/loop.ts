@@ -4,7 +4,15 @@ import type { MountEntry } from '../../devices/index.ts';
 import type { FileFacts, LoopFacts } from '../hostops.ts';
 import type { OperationKind, Step } from '../planner.ts';
 import type { FsType, ServiceConfig, Volume, VolumeSpec } from '../volume.ts';
-import { PRIVATE_MODE, type Driver, type DriverSite, type KernelView, type Observation, type StepContext, type StepTable } from './driver.ts';
+import {
+  PRIVATE_MODE,
+  type Driver,
+  type DriverSite,
+  type KernelView,
+  type Observation,
+  type StepContext,
+  type StepTable,
+} from './driver.ts';
 
 /**
  * An image file `<service.path>/<id>.img` with ext4 or xfs on it, served by a loop device with direct
@@ -12,7 +20,12 @@ import { PRIVATE_MODE, type Driver, type DriverSite, type KernelView, type Obser
  */
 export class LoopDriver implements Driver {
   readonly name = 'loop';
-  readonly privileged: ReadonlySet<OperationKind> = new Set(['mount', 'unmount', 'attach', 'detach']);
+  readonly privileged: ReadonlySet<OperationKind> = new Set([
+    'mount',
+    'unmount',
+    'attach',
+    'detach',
+  ]);
   readonly #site: DriverSite;
   readonly #steps: StepTable;
 
@@ -88,7 +101,10 @@ export class LoopDriver implements Driver {
   async #format({ volume, service, signal, found }: StepContext): Promise<void> {
     const { spec, status } = volume;
     if (!found.image || !status.fsUuid || !spec.fsType) {
-      throw new HoldfastError('Internal', `volume ${spec.id}: format without an image made by this operation`);
+      throw new HoldfastError(
+        'Internal',
+        `volume ${spec.id}: format without an image made by this operation`,
+      );
     }
     await this.#site.hostOps.format(
       {
@@ -106,36 +122,53 @@ export class LoopDriver implements Driver {
 
   async #checkImage({ volume, service }: StepContext): Promise<void> {
     const path = await this.#image(volume.spec, service);
-    const { problem } = problemOf(volume.spec, path, await this.#site.hostOps.inspect(path), undefined);
+    const { problem } = problemOf(
+      volume.spec,
+      path,
+      await this.#site.hostOps.inspect(path),
+      undefined,
+    );
     if (!problem) return;
-    throw new HoldfastError('Corrupt', problem.message, { hint: `is the file system of ${service.path} mounted? Nothing was changed` });
+    throw new HoldfastError('Corrupt', problem.message, {
+      hint: `is the file system of ${service.path} mounted? Nothing was changed`,
+    });
   }
 
   async #attach({ volume, service, found }: StepContext): Promise<void> {
     const path = await this.#image(volume.spec, service);
     const loops = await this.#loops(path);
     if (loops.some((loop) => loop.deleted)) {
-      throw new HoldfastError('Conflict', `${path} was replaced while ${loops[0]?.path} still serves the file it was before`, {
-        hint: 'detach that device first',
-      });
+      throw new HoldfastError(
+        'Conflict',
+        `${path} was replaced while ${loops[0]?.path} still serves the file it was before`,
+        {
+          hint: 'detach that device first',
+        },
+      );
     }
     const device = loops[0]?.path ?? (await this.#site.hostOps.attachLoop(path));
     found.device = device;
     const sizeBytes = await this.#site.hostOps.deviceSize(device);
     if (sizeBytes === volume.spec.sizeBytes) return;
-    throw new HoldfastError('Corrupt', `${device} over ${path} has ${sizeBytes} bytes, the record says ${volume.spec.sizeBytes}`);
+    throw new HoldfastError(
+      'Corrupt',
+      `${device} over ${path} has ${sizeBytes} bytes, the record says ${volume.spec.sizeBytes}`,
+    );
   }
 
   async #verifyFs({ volume, signal, found }: StepContext): Promise<void> {
     const { spec, status } = volume;
     const device = found.device;
-    if (!device) throw new HoldfastError('Internal', `volume ${spec.id}: nothing is attached to verify`);
+    if (!device)
+      throw new HoldfastError('Internal', `volume ${spec.id}: nothing is attached to verify`);
     const { type, uuid } = await this.#site.hostOps.probe(device, signal);
     if (type === spec.fsType && uuid !== undefined && uuid === status.fsUuid) return;
     throw new HoldfastError(
       'Corrupt',
       `volume "${spec.name}": the record says ${spec.fsType} ${status.fsUuid}, but ${device} has ${type ?? 'no file system that is recognised'}${uuid ? ` ${uuid}` : ''}`,
-      { hint: 'the image was replaced, formatted again or damaged; it is not mounted and nothing was changed' },
+      {
+        hint: 'the image was replaced, formatted again or damaged; it is not mounted and nothing was changed',
+      },
     );
   }
 
@@ -150,18 +183,31 @@ export class LoopDriver implements Driver {
     const { hostOps } = this.#site;
     const { spec } = volume;
     const target = this.#target(spec);
-    if (!found.device || !spec.fsType) throw new HoldfastError('Internal', `volume ${spec.id}: nothing is attached to mount`);
+    if (!found.device || !spec.fsType)
+      throw new HoldfastError('Internal', `volume ${spec.id}: nothing is attached to mount`);
     const already = await this.#mountedAt(target, found.device);
     if (!already) {
       const hidden = (await hostOps.readDirectory(target)) ?? [];
       if (hidden.length > 0) {
-        throw new HoldfastError('Conflict', `the mount point ${target} holds ${hidden.length} entries that the mount would hide`, {
-          hint: 'somebody wrote there while the volume was not mounted: move them away',
-        });
+        throw new HoldfastError(
+          'Conflict',
+          `the mount point ${target} holds ${hidden.length} entries that the mount would hide`,
+          {
+            hint: 'somebody wrote there while the volume was not mounted: move them away',
+          },
+        );
       }
-      await hostOps.mount({ device: found.device, target, fsType: spec.fsType, data: dataOf(spec) });
+      await hostOps.mount({
+        device: found.device,
+        target,
+        fsType: spec.fsType,
+        data: dataOf(spec),
+      });
       if (!(await this.#mountedAt(target, found.device))) {
-        throw new HoldfastError('HostFailed', `mounted ${found.device}, but the kernel's mount table doesn't show it at ${target}`);
+        throw new HoldfastError(
+          'HostFailed',
+          `mounted ${found.device}, but the kernel's mount table doesn't show it at ${target}`,
+        );
       }
     }
     found.mountPoint = target;
@@ -174,9 +220,13 @@ export class LoopDriver implements Driver {
     const loop = (await hostOps.loops()).find((candidate) => candidate.path === device);
     const foreign = here.find((mount) => !loop || !isOn(mount, loop));
     if (foreign) {
-      throw new HoldfastError('Conflict', `${target} has ${foreign.source} (${foreign.fsType}) mounted on it, which is not this volume`, {
-        hint: `unmount it: umount ${target}`,
-      });
+      throw new HoldfastError(
+        'Conflict',
+        `${target} has ${foreign.source} (${foreign.fsType}) mounted on it, which is not this volume`,
+        {
+          hint: `unmount it: umount ${target}`,
+        },
+      );
     }
     return here.length > 0;
   }
@@ -199,10 +249,14 @@ export class LoopDriver implements Driver {
   async #busy({ spec }: Volume, target: string, cause: HoldfastError): Promise<HoldfastError> {
     const holders = await this.#site.hostOps.holders(target);
     const who = holders ? `${holders} process${holders === 1 ? '' : 'es'}` : 'something';
-    return new HoldfastError('Conflict', `volume "${spec.name}" is in use: ${who} below ${target} holds it; it stays mounted`, {
-      cause,
-      hint: `see who: fuser -vm ${target}`,
-    });
+    return new HoldfastError(
+      'Conflict',
+      `volume "${spec.name}" is in use: ${who} below ${target} holds it; it stays mounted`,
+      {
+        cause,
+        hint: `see who: fuser -vm ${target}`,
+      },
+    );
   }
 
   async #removeMountPoint({ volume }: StepContext): Promise<void> {
@@ -224,7 +278,8 @@ export class LoopDriver implements Driver {
       } catch (thrown) {
         // The volume is unmounted, which is what was asked for; that somebody else (another mount
         // namespace, a prober) still has the device open stays in the record.
-        if (kind !== 'unmount' || !(thrown instanceof HoldfastError) || thrown.code !== 'Conflict') throw thrown;
+        if (kind !== 'unmount' || !(thrown instanceof HoldfastError) || thrown.code !== 'Conflict')
+          throw thrown;
         found.device = loop.path;
         return;
       }
@@ -236,9 +291,13 @@ export class LoopDriver implements Driver {
     const path = await this.#image(volume.spec, service);
     const loops = await this.#loops(path);
     if (loops.length > 0) {
-      throw new HoldfastError('Conflict', `${path} is still attached to ${loops.map((loop) => loop.path).join(', ')}`, {
-        hint: 'detach the volume first',
-      });
+      throw new HoldfastError(
+        'Conflict',
+        `${path} is still attached to ${loops.map((loop) => loop.path).join(', ')}`,
+        {
+          hint: 'detach the volume first',
+        },
+      );
     }
     await this.#site.hostOps.unlink(path);
   }
@@ -278,13 +337,30 @@ function problemOf(
   facts: FileFacts | undefined,
   foreign: MountEntry | undefined,
 ): Pick<Observation, 'problem'> {
-  if (!facts) return { problem: { code: 'DataMissing', message: `the image ${path} is not there` } };
-  if (facts.kind !== 'file') return { problem: { code: 'DataWrong', message: `${path} should be an image file, but it is a ${facts.kind}` } };
+  if (!facts)
+    return { problem: { code: 'DataMissing', message: `the image ${path} is not there` } };
+  if (facts.kind !== 'file')
+    return {
+      problem: {
+        code: 'DataWrong',
+        message: `${path} should be an image file, but it is a ${facts.kind}`,
+      },
+    };
   if (facts.sizeBytes !== spec.sizeBytes) {
-    return { problem: { code: 'DataWrong', message: `the image ${path} has ${facts.sizeBytes} bytes, the record says ${spec.sizeBytes}` } };
+    return {
+      problem: {
+        code: 'DataWrong',
+        message: `the image ${path} has ${facts.sizeBytes} bytes, the record says ${spec.sizeBytes}`,
+      },
+    };
   }
   if (foreign) {
-    return { problem: { code: 'MountPointTaken', message: `${foreign.mountPoint} has ${foreign.source} mounted on it, which is not this volume` } };
+    return {
+      problem: {
+        code: 'MountPointTaken',
+        message: `${foreign.mountPoint} has ${foreign.source} mounted on it, which is not this volume`,
+      },
+    };
   }
   return {};
 }

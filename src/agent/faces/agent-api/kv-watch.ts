@@ -64,7 +64,8 @@ async function stream(
   let revision = Math.max(after, 0);
   let writable = await write(raw, { revision, changes: [] }, signal);
   const heartbeat = setInterval(() => {
-    if (!raw.writableNeedDrain && !raw.destroyed) raw.write(`${JSON.stringify({ revision, changes: [] })}\n`);
+    if (!raw.writableNeedDrain && !raw.destroyed)
+      raw.write(`${JSON.stringify({ revision, changes: [] })}\n`);
   }, HEARTBEAT_MS);
   try {
     for await (const set of changes) {

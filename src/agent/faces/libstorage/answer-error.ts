@@ -26,7 +26,10 @@ export async function answerError(
   const status = error.code === 'DeadlineExceeded' ? REQUEST_TIMEOUT : error.httpStatus;
   if (status >= 500) {
     const { method, routeOptions } = request;
-    request.log.error({ code: error.code, method, route: routeOptions.url, err: error }, 'request failed');
+    request.log.error(
+      { code: error.code, method, route: routeOptions.url, err: error },
+      'request failed',
+    );
   }
   const { code, hint, retry } = error.toJSON();
   return sendJson(reply, status, { message: error.message, status, error: { code, hint, retry } });

@@ -1,5 +1,10 @@
 import type { FastifyRequest } from 'fastify';
-import { parseInstanceId, parseLocalDevices, parseTransaction, type InstanceId } from './headers.ts';
+import {
+  parseInstanceId,
+  parseLocalDevices,
+  parseTransaction,
+  type InstanceId,
+} from './headers.ts';
 import { WireError } from './wire-error.ts';
 
 /** What one request's headers say about its sender. */

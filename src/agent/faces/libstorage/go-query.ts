@@ -28,7 +28,9 @@ export class GoQuery {
     if (values === undefined) return false;
     const parsed = values.length === 1 ? parseBool(values[0] ?? '') : undefined;
     if (parsed !== undefined) return parsed;
-    throw new WireError(400, `the flag ?${name} is either there, true or false`, { value: values.join(',') });
+    throw new WireError(400, `the flag ?${name} is either there, true or false`, {
+      value: values.join(','),
+    });
   }
 
   /** The `attachments` mask, 0..31. */

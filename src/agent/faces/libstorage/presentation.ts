@@ -49,7 +49,10 @@ export function instanceInfo(agent: Agent, presented: Presented, id: InstanceId)
  * The sender's instance ID for this service: one that names the service wins over one that names its
  * driver; others are for other services.
  */
-export function findInstanceId(client: Client, { service, driverName }: Presented): InstanceId | undefined {
+export function findInstanceId(
+  client: Client,
+  { service, driverName }: Presented,
+): InstanceId | undefined {
   const same = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
   return (
     client.instanceIds.find((id) => same(id.service, service.name)) ??

@@ -22,7 +22,11 @@ export const VolumeCreateRequest = Type.Object(
 );
 
 export const VolumeAttachRequest = Type.Object(
-  { force: Type.Optional(Type.Boolean()), nextDeviceName: Type.Optional(Type.String()), opts: Opts },
+  {
+    force: Type.Optional(Type.Boolean()),
+    nextDeviceName: Type.Optional(Type.String()),
+    opts: Opts,
+  },
   { additionalProperties: false },
 );
 
@@ -35,7 +39,10 @@ export const VolumeDetachRequest = Type.Object(
 const SIZE_DEFAULT_GIB = 1;
 
 /** Clients send "" and 0 for what they leave to us. @throws NotSupported, InvalidArgument */
-export function toCreateRequest(service: string, body: Static<typeof VolumeCreateRequest>): CreateRequest {
+export function toCreateRequest(
+  service: string,
+  body: Static<typeof VolumeCreateRequest>,
+): CreateRequest {
   if (body.encrypted || body.encryptionKey) {
     throw new HoldfastError('NotSupported', `service "${service}" can't encrypt volumes`, {
       hint: 'leave out encrypted and encryptionKey',
@@ -59,7 +66,10 @@ const OPTS_DEPTH_MAX = 8;
 /** An option as Go's `%v` prints it: fields are text, and a Go client can't decode anything else. */
 export function goText(value: unknown, depth = 0): string {
   if (depth > OPTS_DEPTH_MAX) {
-    throw new HoldfastError('InvalidArgument', `opts are nested deeper than ${OPTS_DEPTH_MAX} levels`);
+    throw new HoldfastError(
+      'InvalidArgument',
+      `opts are nested deeper than ${OPTS_DEPTH_MAX} levels`,
+    );
   }
   if (value === null) return '<nil>';
   if (Array.isArray(value)) return `[${value.map((item) => goText(item, depth + 1)).join(' ')}]`;

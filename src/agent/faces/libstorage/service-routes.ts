@@ -18,7 +18,11 @@ const ROOTS = ['services', 'snapshots', 'tasks', 'help', 'volumes'];
 export function serviceRoutes(app: FastifyInstance, agent: Agent): void {
   app.get('/', async (request, reply) => {
     const host = request.headers.host ?? 'libstorage-server';
-    return sendJson(reply, 200, ROOTS.map((root) => `http://${host}/${root}`));
+    return sendJson(
+      reply,
+      200,
+      ROOTS.map((root) => `http://${host}/${root}`),
+    );
   });
   app.get('/services', async (request, reply) => {
     const services = agent.volumes.services.map((service) => present(service));

@@ -6,7 +6,13 @@ import type { Agent } from '../../agent.ts';
 import { attach, detachAll, detachOne, detachService } from './attach-routes.ts';
 import { clientOf } from './client.ts';
 import { GoQuery, refuseUnsupported } from './go-query.ts';
-import { findInstanceId, present, requireInstanceId, toInstance, type Presented } from './presentation.ts';
+import {
+  findInstanceId,
+  present,
+  requireInstanceId,
+  toInstance,
+  type Presented,
+} from './presentation.ts';
 import { sendJson, sendNothing } from './reply.ts';
 import { toCreateRequest, VolumeCreateRequest } from './requests.ts';
 import { findService } from './service-routes.ts';

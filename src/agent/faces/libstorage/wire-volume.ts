@@ -24,7 +24,11 @@ export function attachmentState(attachments: readonly Attachment[], instanceId?:
 }
 
 /** JSON of a volume under a mask, or undefined when the mask drops it. */
-export function maskedVolume(volume: Volume, mask: number, instanceId?: string): object | undefined {
+export function maskedVolume(
+  volume: Volume,
+  mask: number,
+  instanceId?: string,
+): object | undefined {
   const { attachments } = volume.status;
   if (mask === 0) return wireVolume(volume, {});
   const state = attachmentState(attachments, instanceId);
@@ -68,7 +72,10 @@ export function wireVolume({ spec, status }: Volume, { attachments = [], state }
   };
 }
 
-function wireAttachment({ instanceId, driver, service, deviceName }: Attachment, volumeID: string): object {
+function wireAttachment(
+  { instanceId, driver, service, deviceName }: Attachment,
+  volumeID: string,
+): object {
   return {
     deviceName,
     instanceID: { id: instanceId, driver, service },

@@ -52,7 +52,9 @@ export async function openLink(options: LinkOptions, signal: AbortSignal): Promi
       client.once('connect', () => resolve());
       client.on('error', (thrown) => reject(refusal(where, thrown)));
       client.once('close', () => {
-        reject(new HoldfastError('NotReachable', `${where}: closed the connection before answering`));
+        reject(
+          new HoldfastError('NotReachable', `${where}: closed the connection before answering`),
+        );
       });
       signal.addEventListener(
         'abort',
@@ -150,7 +152,9 @@ export class Link {
     const answered = this.#client
       .subscribeAsync(filter, { qos: 0, nl: noLocal, rap: true, rh: 0 })
       .catch((thrown: unknown) => {
-        throw new HoldfastError('PermissionDenied', `${filter}: ${messageOf(thrown)}`, { cause: thrown });
+        throw new HoldfastError('PermissionDenied', `${filter}: ${messageOf(thrown)}`, {
+          cause: thrown,
+        });
       });
     await this.#alive(answered);
   }
@@ -189,7 +193,8 @@ export class Link {
       () => undefined,
       (thrown: unknown) => {
         const message = `${this.#where} refused ${topic}: ${messageOf(thrown)}`;
-        const hint = "let this client write below <root>/<replica id>/ in the broker's access rules";
+        const hint =
+          "let this client write below <root>/<replica id>/ in the broker's access rules";
         throw new HoldfastError('PermissionDenied', message, { cause: thrown, hint });
       },
     );

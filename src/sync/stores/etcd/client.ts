@@ -97,13 +97,15 @@ export class EtcdClient {
         } catch (thrown) {
           const failure = failureOf(thrown, connection.endpoint);
           if (failure.error.code === 'NotReachable') this.#dropCurrent(connection);
-          const again = failure.unsent || (kind === 'read' && failure.error.code === 'NotReachable');
+          const again =
+            failure.unsent || (kind === 'read' && failure.error.code === 'NotReachable');
           if (!again || signal.aborted) throw failure.error;
           failures.push(failure.error);
         }
       }
       const slow = systemClock.monoMs() - startedAt > this.#callTimeoutMs / 2;
-      if (round === ROUNDS_MAX || slow) throw noneAnswered(failures.slice(-this.#connections.length));
+      if (round === ROUNDS_MAX || slow)
+        throw noneAnswered(failures.slice(-this.#connections.length));
       await systemClock.sleep(ROUND_PAUSE_MS * (0.5 + Math.random()), signal);
     }
   }
@@ -159,7 +161,9 @@ export class EtcdClient {
     } catch (thrown) {
       if (isServiceError(thrown) && isAuthOff(thrown)) return '';
       // The call that needed the token never left, whatever became of this one.
-      throw isServiceError(thrown) ? new UnsentError(toEtcdError(thrown, connection.endpoint)) : thrown;
+      throw isServiceError(thrown)
+        ? new UnsentError(toEtcdError(thrown, connection.endpoint))
+        : thrown;
     }
   }
 
@@ -206,7 +210,8 @@ function failureOf(thrown: unknown, endpoint: string): { error: HoldfastError; u
     return { error: thrown.error, unsent: thrown.error.code === 'NotReachable' };
   }
   // From `connect`: nothing but the connection was tried.
-  if (thrown instanceof HoldfastError) return { error: thrown, unsent: thrown.code === 'NotReachable' };
+  if (thrown instanceof HoldfastError)
+    return { error: thrown, unsent: thrown.code === 'NotReachable' };
   if (isServiceError(thrown)) {
     const neverLeft =
       thrown.code === status.UNAVAILABLE &&
@@ -214,7 +219,9 @@ function failureOf(thrown: unknown, endpoint: string): { error: HoldfastError; u
     return { error: toEtcdError(thrown, endpoint), unsent: neverLeft };
   }
   // The request could not be encoded: our own mistake.
-  const error = new HoldfastError('Internal', `etcd request: ${messageOf(thrown)}`, { cause: thrown });
+  const error = new HoldfastError('Internal', `etcd request: ${messageOf(thrown)}`, {
+    cause: thrown,
+  });
   return { error, unsent: false };
 }
 
@@ -222,8 +229,12 @@ function noneAnswered(failures: readonly HoldfastError[]): HoldfastError {
   const [first] = failures;
   if (failures.length === 1 && first) return first;
   const each = failures.map((failure) => failure.message).join('; ');
-  return new HoldfastError('NotReachable', `none of ${failures.length} etcd endpoints answered: ${each}`, {
-    hint: first?.hint,
-    cause: first,
-  });
+  return new HoldfastError(
+    'NotReachable',
+    `none of ${failures.length} etcd endpoints answered: ${each}`,
+    {
+      hint: first?.hint,
+      cause: first,
+    },
+  );
 }

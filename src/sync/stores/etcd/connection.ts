@@ -48,7 +48,9 @@ export class Connection {
     this.endpoint = endpoint;
     const url = parseEndpoint(endpoint, tls !== undefined);
     this.#address = url.host;
-    this.#credentials = url.secure ? secureCredentials(tls, endpoint) : credentials.createInsecure();
+    this.#credentials = url.secure
+      ? secureCredentials(tls, endpoint)
+      : credentials.createInsecure();
   }
 
   /**
@@ -60,9 +62,11 @@ export class Connection {
     const channel = this.#open().getChannel();
     const deadline = Date.now() + CONNECT_TIMEOUT_MS;
     for (;;) {
-      if (signal.aborted) throw new HoldfastError('Cancelled', `etcd at ${this.endpoint}: call cancelled`);
+      if (signal.aborted)
+        throw new HoldfastError('Cancelled', `etcd at ${this.endpoint}: call cancelled`);
       const state = channel.getConnectivityState(true);
-      if (state === connectivityState.READY || state === connectivityState.TRANSIENT_FAILURE) return;
+      if (state === connectivityState.READY || state === connectivityState.TRANSIENT_FAILURE)
+        return;
       if (Date.now() >= deadline) {
         throw new HoldfastError(
           'NotReachable',
@@ -136,9 +140,13 @@ function parseEndpoint(endpoint: string, tls: boolean): { host: string; secure: 
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const known = url?.protocol === 'http:' || url?.protocol === 'https:';
   if (!url || !known || url.hostname === '' || !/^\/?$/.test(url.pathname) || url.username !== '') {
-    throw new HoldfastError('ConfigInvalid', `sync endpoint "${endpoint}" is not host:port or http(s)://host:port`, {
-      hint: 'for example 10.0.0.5:2379 or https://etcd.example:2379',
-    });
+    throw new HoldfastError(
+      'ConfigInvalid',
+      `sync endpoint "${endpoint}" is not host:port or http(s)://host:port`,
+      {
+        hint: 'for example 10.0.0.5:2379 or https://etcd.example:2379',
+      },
+    );
   }
   const secure = url.protocol === 'https:';
   // URL drops a port that is its scheme's default; etcd's own default is 2379.
@@ -150,9 +158,13 @@ function secureCredentials(tls: TlsMaterial | undefined, endpoint: string): Chan
   try {
     return credentials.createSsl(tls?.ca ?? null, tls?.key ?? null, tls?.cert ?? null);
   } catch (cause) {
-    throw new HoldfastError('ConfigInvalid', `TLS material for ${endpoint} can't be used: ${String(cause)}`, {
-      hint: 'caFile, certFile and keyFile are PEM files; certFile and keyFile come together',
-      cause,
-    });
+    throw new HoldfastError(
+      'ConfigInvalid',
+      `TLS material for ${endpoint} can't be used: ${String(cause)}`,
+      {
+        hint: 'caFile, certFile and keyFile are PEM files; certFile and keyFile come together',
+        cause,
+      },
+    );
   }
 }

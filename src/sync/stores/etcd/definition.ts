@@ -97,7 +97,9 @@ const SERVICES: Record<string, Record<string, string>> = {
 export function loadDefinition(): PackageDefinition {
   const packages: Record<string, Record<string, object>> = { mvccpb: {}, etcdserverpb: {} };
   for (const [name, fields] of Object.entries(MESSAGES)) {
-    const [packageName, messageName] = name.includes('.') ? name.split('.') : ['etcdserverpb', name];
+    const [packageName, messageName] = name.includes('.')
+      ? name.split('.')
+      : ['etcdserverpb', name];
     packages[packageName ?? '']![messageName ?? ''] = messageOf(fields);
   }
   for (const [name, values] of Object.entries(ENUMS)) packages.etcdserverpb![name] = { values };
@@ -107,18 +109,25 @@ export function loadDefinition(): PackageDefinition {
   const nested = Object.fromEntries(
     Object.entries(packages).map(([name, members]) => [name, { nested: members }]),
   );
-  return fromJSON({ nested }, { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true });
+  return fromJSON(
+    { nested },
+    { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true },
+  );
 }
 
 /** `'3 repeated Compare'`, `'4 int64 of target_union'` -> protobufjs's JSON form of a message. */
 function messageOf(fields: Record<string, string>): object {
   const oneofs: Record<string, { oneof: string[] }> = {};
   const entries = Object.entries(fields).map(([name, text]) => {
-    const [, id, repeated, type, oneof] = /^(\d+) (repeated )?(\S+)(?: of (\S+))?$/.exec(text) ?? [];
+    const [, id, repeated, type, oneof] =
+      /^(\d+) (repeated )?(\S+)(?: of (\S+))?$/.exec(text) ?? [];
     if (oneof !== undefined) (oneofs[oneof] ??= { oneof: [] }).oneof.push(name);
     return [name, { id: Number(id), type, ...(repeated ? { rule: 'repeated' } : {}) }] as const;
   });
-  return { fields: Object.fromEntries(entries), ...(Object.keys(oneofs).length > 0 ? { oneofs } : {}) };
+  return {
+    fields: Object.fromEntries(entries),
+    ...(Object.keys(oneofs).length > 0 ? { oneofs } : {}),
+  };
 }
 
 function methodsOf(methods: Record<string, string>): object {

@@ -53,7 +53,12 @@ const MEANINGS: readonly Meaning[] = [
   { text: 'invalid auth token', code: 'PermissionDenied', retry: 'later' },
   { text: 'revision of auth store is old', code: 'PermissionDenied', retry: 'later' },
   { text: 'has been compacted', code: 'Compacted' },
-  { text: 'corrupt cluster', code: 'Corrupt', retry: 'later', hint: 'etcd raised its CORRUPT alarm' },
+  {
+    text: 'corrupt cluster',
+    code: 'Corrupt',
+    retry: 'later',
+    hint: 'etcd raised its CORRUPT alarm',
+  },
 ];
 
 /** Came before the call had any effect, and a new token may cure it: etcd's own words for it. */
@@ -85,7 +90,8 @@ export function toEtcdError(error: ServiceError, endpoint: string): HoldfastErro
       ...(meaning.retry === undefined ? {} : { retry: meaning.retry }),
     });
   }
-  if (error.code === status.CANCELLED) return new HoldfastError('Cancelled', said, { cause: error });
+  if (error.code === status.CANCELLED)
+    return new HoldfastError('Cancelled', said, { cause: error });
   if (error.code === status.INVALID_ARGUMENT && error.details.startsWith('etcdserver:')) {
     return new HoldfastError('InvalidArgument', said, { cause: error });
   }

@@ -2,7 +2,13 @@ import { MiB } from '../../../base/bytes.ts';
 import { HoldfastError } from '../../../base/errors.ts';
 import { PageSize } from '../../page-size.ts';
 import { encodeCheckpoint, parseCheckpoint } from '../../checkpoint.ts';
-import type { BatchLimits, Checkpoint, Mutation, RemoteEntry, ReplicaTarget } from '../../target.ts';
+import type {
+  BatchLimits,
+  Checkpoint,
+  Mutation,
+  RemoteEntry,
+  ReplicaTarget,
+} from '../../target.ts';
 import type { EtcdClient } from './client.ts';
 import { prefixEnd, type EtcdKeyValue, type RequestOp } from './messages.ts';
 
@@ -82,7 +88,10 @@ export class EtcdTarget implements ReplicaTarget {
       if (!last) return;
       yield kvs.flatMap((kv) => this.#entry(kv, subtree.length));
       if (!more) return;
-      size.took(kvs.length, kvs.reduce((sum, kv) => sum + kv.key.length + kv.value.length, 0));
+      size.took(
+        kvs.length,
+        kvs.reduce((sum, kv) => sum + kv.key.length + kv.value.length, 0),
+      );
       key = Buffer.concat([last.key, Buffer.from([0])]);
     }
   }
@@ -110,9 +119,13 @@ export class EtcdTarget implements ReplicaTarget {
   #parse(kv: EtcdKeyValue): Checkpoint {
     const checkpoint = parseCheckpoint(kv.value);
     if (checkpoint) return checkpoint;
-    throw new HoldfastError('Conflict', `${this.#checkpointKey.toString()} holds something that we never wrote`, {
-      hint: `find out who writes there; \`etcdctl del ${this.#checkpointKey.toString()}\` lets this host take over`,
-    });
+    throw new HoldfastError(
+      'Conflict',
+      `${this.#checkpointKey.toString()} holds something that we never wrote`,
+      {
+        hint: `find out who writes there; \`etcdctl del ${this.#checkpointKey.toString()}\` lets this host take over`,
+      },
+    );
   }
 
   #conflict(found: EtcdKeyValue | undefined): HoldfastError {
