@@ -1,8 +1,7 @@
-import type { Engine } from '../engine/engine.ts';
-import type { Devices } from '../devices/registry.ts';
-import type { HostFacts, HostIdentity } from '../devices/host.ts';
-import type { SyncStatus } from '../sync/target.ts';
-import type { Volumes } from '../volumes/volume.ts';
+import type { Engine } from '../engine/index.ts';
+import type { Devices, HostFacts, HostIdentity } from '../devices/index.ts';
+import type { SyncStatus } from '../sync/index.ts';
+import type { Volumes } from '../volumes/index.ts';
 import type { ServiceHealth } from './service.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { systemClock, type Clock } from '../base/clock.ts';
 import { KiB } from '../base/bytes.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
-import type { Engine, KeyValue, Op } from '../engine/engine.ts';
+import type { Engine, KeyValue, Op } from '../engine/index.ts';
 import type { AgentEvent, EventRing } from './agent.ts';
 
 /** Events kept: weeks of a quiet host, and an hour of one with a flapping disk. */

@@ -1,9 +1,12 @@
 export type {
   Attachment,
   CreateRequest,
+  DriverName,
+  FsType,
   Instance,
   ServiceConfig,
   Volume,
+  VolumePhase,
   Volumes,
   VolumeSpec,
   VolumeStatus,

@@ -14,7 +14,7 @@
  * RECOVERY every entry found at start: its steps from the first again, or its undo if `back`.
  */
 import { newId } from '../base/ids.ts';
-import type { Condition, Engine, Op } from '../engine/engine.ts';
+import type { Condition, Engine, Op } from '../engine/index.ts';
 import { nameKey } from './name.ts';
 import type { OperationKind, Plan } from './planner.ts';
 import { decode, encode, putVolume, volumeKey, type Stored } from './records.ts';

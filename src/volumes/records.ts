@@ -1,5 +1,5 @@
 import { HoldfastError, messageOf } from '../base/errors.ts';
-import type { Engine, KeyValue, Op } from '../engine/engine.ts';
+import type { Engine, KeyValue, Op } from '../engine/index.ts';
 import { nameKey } from './name.ts';
 import type { Volume } from './volume.ts';
 

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { join, relative, resolve } from 'node:path';
-import type { ServiceConfig } from '../../volumes/volume.ts';
+import type { ServiceConfig } from '../../volumes/index.ts';
 import type { Config, MqttConfig, SyncTargetConfig } from './config.ts';
 import { originAt, type Problem } from './validate.ts';
 import type { LocatedMap } from './yaml-file.ts';

@@ -1,4 +1,4 @@
-import type { ServiceConfig } from '../../volumes/volume.ts';
+import type { ServiceConfig } from '../../volumes/index.ts';
 
 /** The effective configuration: files merged, defaults filled in, validated. Shape of `config.yaml`. */
 export interface Config {

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { hasErrno, HoldfastError, messageOf } from '../../base/errors.ts';
-import type { ServiceConfig } from '../../volumes/volume.ts';
+import type { ServiceConfig } from '../../volumes/index.ts';
 import { checkMeaning, defaultEngineDir } from './check.ts';
 import type { Config } from './config.ts';
 import { mergeLocated } from './merge.ts';

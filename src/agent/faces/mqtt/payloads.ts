@@ -1,7 +1,7 @@
 import type { Agent } from '../../agent.ts';
 import { HoldfastError } from '../../../base/errors.ts';
-import type { Device } from '../../../devices/device.ts';
-import type { Volume } from '../../../volumes/volume.ts';
+import type { Device } from '../../../devices/index.ts';
+import type { Volume } from '../../../volumes/index.ts';
 import type {
   DevicePayload,
   DocumentTopic,

@@ -1,8 +1,7 @@
 import type { AgentEvent, AgentState } from '../../agent.ts';
-import type { Device } from '../../../devices/device.ts';
-import type { HostFacts } from '../../../devices/host.ts';
-import type { SyncStatus } from '../../../sync/target.ts';
-import type { Attachment, DriverName, FsType, VolumePhase } from '../../../volumes/volume.ts';
+import type { Device, HostFacts } from '../../../devices/index.ts';
+import type { SyncStatus } from '../../../sync/index.ts';
+import type { Attachment, DriverName, FsType, VolumePhase } from '../../../volumes/index.ts';
 
 /**
  * The wire: every topic under `<root>/<replicaId>/` with its payload, UTF-8 JSON, QoS 1. All but
