@@ -1,7 +1,7 @@
 import { Ajv, type ErrorObject } from 'ajv';
 import { distance } from 'fastest-levenshtein';
 import type { FastifyError, FastifySchemaCompiler } from 'fastify';
-import type { TSchema } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { HoldfastError, hasErrno, toHoldfastError } from '../base/errors.ts';
 import { formatBytes } from '../base/bytes.ts';
 
@@ -14,6 +14,15 @@ const queries = new Ajv({ ...STRICT, coerceTypes: true });
 /** Fastify's validator compiler for every face. */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) =>
   (httpPart === 'body' ? bodies : queries).compile(schema);
+
+/** For a route whose body depends on its query. The check throws InvalidArgument. */
+export function bodyCheck<T extends TSchema>(schema: T): (body: unknown) => Static<T> {
+  const validate = bodies.compile<Static<T>>(schema);
+  return (body) => {
+    if (validate(body)) return body;
+    throw validationError(validate.errors![0]!, 'body');
+  };
+}
 
 /** A misspelling further away than this is another word: no suggestion. */
 const SUGGESTION_DISTANCE_MAX = 3;

@@ -59,7 +59,12 @@ export type HostReply = Static<typeof HostReply>;
 
 export const DeviceBody = Type.Object({
   id: Text,
-  identity: Type.Object({ scheme: Text, value: Text, confidence: Text }),
+  identity: Type.Object({
+    scheme: Text,
+    value: Text,
+    confidence: Text,
+    conflict: OptionalText,
+  }),
   name: Text,
   path: Text,
   major: Count,
@@ -132,6 +137,7 @@ export const VolumeBody = Type.Object({
     fsUuid: OptionalText,
     device: OptionalText,
     mountPoint: OptionalText,
+    bootId: OptionalText,
     attachments: Type.Array(
       Type.Object({
         instanceId: Text,

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify';
 import { WireError } from './wire-error.ts';
 
 /**
@@ -54,11 +55,16 @@ function parseBool(text: string): boolean | undefined {
   return undefined;
 }
 
-/** Queries of the reference that would change the answer's meaning. @throws WireError 501 */
-export function refuseUnsupported(query: GoQuery): void {
-  for (const name of ['async', 'filter']) {
+/** Queries of the reference that would change the answer's meaning. */
+const UNSUPPORTED = ['async', 'filter'];
+
+/** @throws WireError 501 for a query that we'd have to ignore */
+export function readQuery(request: FastifyRequest): GoQuery {
+  const query = new GoQuery(request.url);
+  for (const name of UNSUPPORTED) {
     if (query.has(name)) {
       throw new WireError(501, `the query ?${name} isn't supported by this agent`, { query: name });
     }
   }
+  return query;
 }

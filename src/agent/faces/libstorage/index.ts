@@ -17,6 +17,7 @@
  */
 import type { FastifyPluginAsync } from 'fastify';
 import type { Agent } from '../../agent.ts';
+import { actionRoutes } from './action-routes.ts';
 import { answerError } from './answer-error.ts';
 import { CLIENT, readClient } from './client.ts';
 import { sendUnrouted } from './reply.ts';
@@ -50,4 +51,5 @@ export const libstorageFace: FastifyPluginAsync<{ agent: Agent }> = async (app, 
   });
   serviceRoutes(app, agent);
   volumeRoutes(app, agent);
+  actionRoutes(app, agent);
 };

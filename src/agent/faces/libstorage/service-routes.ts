@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { HoldfastError } from '../../../base/errors.ts';
 import type { Agent } from '../../agent.ts';
 import { clientOf } from './client.ts';
+import { findService, type OfService } from './find-volume.ts';
 import { GoQuery } from './go-query.ts';
 import {
   instanceInfo,
@@ -29,7 +29,7 @@ export function serviceRoutes(app: FastifyInstance, agent: Agent): void {
     const infos = services.map((one) => [one.service.name, describe(agent, one, request)]);
     return sendJson(reply, 200, Object.fromEntries(infos));
   });
-  app.get<{ Params: { service: string } }>('/services/:service', async (request, reply) => {
+  app.get<OfService>('/services/:service', async (request, reply) => {
     const presented = findService(agent, request.params.service);
     return sendJson(reply, 200, describe(agent, presented, request));
   });
@@ -40,13 +40,4 @@ function describe(agent: Agent, presented: Presented, request: FastifyRequest): 
   if (!new GoQuery(request.url).flag('instance')) return serviceInfo(presented);
   const id = requireInstanceId(clientOf(request), presented);
   return serviceInfo(presented, instanceInfo(agent, presented, id));
-}
-
-/** Service names have no case. @throws NotFound */
-export function findService(agent: Agent, name: string): Presented {
-  const found = agent.volumes.services.find(
-    (service) => service.name.toLowerCase() === name.toLowerCase(),
-  );
-  if (found !== undefined) return present(found);
-  throw new HoldfastError('NotFound', `no volume service "${name}"`);
 }

@@ -1,11 +1,16 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Static } from 'typebox';
-import { HoldfastError } from '../../../base/errors.ts';
 import type { Volume } from '../../../volumes/index.ts';
 import type { Agent } from '../../agent.ts';
-import { attach, detachAll, detachOne, detachService } from './attach-routes.ts';
-import { clientOf } from './client.ts';
-import { GoQuery, refuseUnsupported } from './go-query.ts';
+import { clientOf, type Client } from './client.ts';
+import {
+  findById,
+  findByName,
+  findService,
+  notFound,
+  type OfService,
+  type OfVolume,
+} from './find-volume.ts';
+import { readQuery } from './go-query.ts';
 import {
   findInstanceId,
   present,
@@ -14,34 +19,25 @@ import {
   type Presented,
 } from './presentation.ts';
 import { sendJson, sendNothing } from './reply.ts';
-import { toCreateRequest, VolumeCreateRequest } from './requests.ts';
-import { findService } from './service-routes.ts';
-import { AVAILABLE, maskedVolume, NEEDS_INSTANCE, wireVolume } from './wire-volume.ts';
+import { maskedVolume, NEEDS_INSTANCE } from './wire-volume.ts';
 
-interface OfService {
-  Params: { service: string };
-}
-interface OfVolume {
-  Params: { service: string; volume: string };
-}
-
-/** Lists, inspect, create and remove; a POST with an action query goes to attach-routes.ts. */
+/** Lists, inspect and remove. What a POST does is in action-routes.ts. */
 export function volumeRoutes(app: FastifyInstance, agent: Agent): void {
   app.get('/volumes', async (request, reply) => {
-    const query = readQuery(request);
+    const mask = readQuery(request).attachments();
     const all = await agent.volumes.list();
     const services = agent.volumes.services.map((service) => {
       const presented = present(service);
-      return [service.name, listed(agent, request, presented, all, query.attachments())];
+      const asker = askerOf(agent, clientOf(request), presented, mask);
+      return [service.name, listed(all, presented, mask, asker)];
     });
     return sendJson(reply, 200, Object.fromEntries(services));
   });
   app.get<OfService>('/volumes/:service', async (request, reply) => {
-    const query = readQuery(request);
+    const mask = readQuery(request).attachments();
     const presented = findService(agent, request.params.service);
-    const mask = query.attachments();
-    const all = await agent.volumes.list();
-    return sendJson(reply, 200, listed(agent, request, presented, all, mask));
+    const asker = askerOf(agent, clientOf(request), presented, mask);
+    return sendJson(reply, 200, listed(await agent.volumes.list(), presented, mask, asker));
   });
   app.get<OfVolume>('/volumes/:service/:volume', async (request, reply) =>
     inspect(agent, request, reply),
@@ -49,40 +45,52 @@ export function volumeRoutes(app: FastifyInstance, agent: Agent): void {
   app.delete<OfVolume>('/volumes/:service/:volume', async (request, reply) => {
     const force = readQuery(request).flag('force');
     const presented = findService(agent, request.params.service);
-    const { spec } = await findVolume(agent, presented, request.params.volume);
+    const { spec } = await findById(agent, presented, request.params.volume);
     await agent.volumes.remove(spec.id, { force });
     return sendNothing(reply);
   });
-  actionRoutes(app, agent);
 }
 
-/** POST: the query names the action; without a known one there is no such route. */
-function actionRoutes(app: FastifyInstance, agent: Agent): void {
-  app.post('/volumes', async (request, reply) => {
-    if (!readQuery(request).flag('detach')) return reply.callNotFound();
-    return detachAll(agent, request, reply);
-  });
-  const create = app.post<OfService & { Body: Static<typeof VolumeCreateRequest> }>;
-  create('/volumes/:service', async (request, reply) => {
-    const query = readQuery(request);
-    const presented = findService(agent, request.params.service);
-    if (query.flag('detach')) return detachService(agent, request, reply, presented);
-    const body = checkCreate(request.body);
-    const volume = await agent.volumes.create(toCreateRequest(presented.service.name, body));
-    return sendJson(reply, 201, wireVolume(volume, { state: AVAILABLE }));
-  });
-  app.post<OfVolume>('/volumes/:service/:volume', async (request, reply) => {
-    const query = readQuery(request);
-    const attaching = query.flag('attach');
-    if (!attaching && !query.flag('detach')) return reply.callNotFound();
-    const presented = findService(agent, request.params.service);
-    if (!attaching) return detachOne(agent, request, reply, presented);
-    return attach(agent, request, reply, presented);
-  });
+/** Without a mask that needs it, the asker may stay unknown. @throws WireError 400 */
+function askerOf(
+  agent: Agent,
+  client: Client,
+  presented: Presented,
+  mask: number,
+): string | undefined {
+  const id =
+    mask & NEEDS_INSTANCE
+      ? requireInstanceId(client, presented)
+      : findInstanceId(client, presented);
+  return id && toInstance(agent, id).id;
 }
 
-function readQuery(request: FastifyRequest): GoQuery {
-  const query = new GoQuery(request.url);
-  refuseUnsupported(query);
-  return query;
+/** The volumes of one service that the mask lets through, by id. */
+function listed(
+  all: readonly Volume[],
+  presented: Presented,
+  mask: number,
+  asker: string | undefined,
+): object {
+  const shown = all
+    .filter(({ spec }) => spec.service === presented.service.name)
+    .map((volume) => [volume.spec.id, maskedVolume(volume, mask, asker)] as const)
+    .filter(([, volume]) => volume !== undefined);
+  return Object.fromEntries(shown);
+}
+
+async function inspect(
+  agent: Agent,
+  request: FastifyRequest<OfVolume>,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const query = readQuery(request);
+  const mask = query.attachments();
+  const presented = findService(agent, request.params.service);
+  const asker = askerOf(agent, clientOf(request), presented, mask);
+  const find = query.flag('byName') ? findByName : findById;
+  const volume = await find(agent, presented, request.params.volume);
+  const shown = maskedVolume(volume, mask, asker);
+  if (shown === undefined) throw notFound(presented, request.params.volume);
+  return sendJson(reply, 200, shown);
 }

@@ -45,7 +45,8 @@ function isDropped(state: number, mask: number): boolean {
   return (mask & MINE) !== 0 && attached && state === UNAVAILABLE;
 }
 
-function isOf(attachment: Attachment, instanceId?: string): boolean {
+/** Instance ids have no case. */
+export function isOf(attachment: Attachment, instanceId?: string): boolean {
   return attachment.instanceId.toLowerCase() === instanceId?.toLowerCase();
 }
 
