@@ -18,8 +18,8 @@ export async function* differences(
   local: AsyncIterable<RemoteEntry>,
   remote: AsyncIterable<RemoteEntry>,
 ): AsyncGenerator<Mutation> {
-  const here = ascending(local, 'local')[Symbol.asyncIterator]();
-  const there = ascending(remote, 'remote')[Symbol.asyncIterator]();
+  const here = ascending(local, 'local');
+  const there = ascending(remote, 'remote');
   try {
     let mine = await next(here);
     let theirs = await next(there);
@@ -35,8 +35,8 @@ export async function* differences(
       if (order >= 0) theirs = await next(there);
     }
   } finally {
-    await here.return?.();
-    await there.return?.();
+    await here.return(undefined);
+    await there.return(undefined);
   }
 }
 

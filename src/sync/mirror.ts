@@ -89,18 +89,20 @@ export class Mirror {
 
   /** All keys on both sides; after it the target is what we were at the revision returned, or later. */
   async #compare(reason: CompareReason): Promise<number> {
-    const { engine, target, progress, lag } = this.#parts;
+    const { engine, target, progress, lot, lag } = this.#parts;
     this.#parts.onState('comparing', reason);
     await progress.beginSession();
+    lot.beginComparison();
     const { revision } = engine;
     const remote = this.#remoteEntries();
     for await (const batch of batchesOf(
       differences(replicatedEntries(engine), remote),
       target.limits,
     )) {
-      await this.#deliver(batch, 0);
+      await this.#deliver(batch, 0, 0);
     }
-    await this.#deliver([], revision);
+    await this.#deliver([], revision, 0);
+    await lot.endComparison();
     lag.restarted(revision);
     return revision;
   }
@@ -157,7 +159,8 @@ export class Mirror {
       for (const set of sets) {
         if (!outbox.add(set)) return { outbox, drained: false };
       }
-      if (sets.length < asked) return { outbox, drained: true };
+      // Not by a short page: the engine also cuts a page by its bytes.
+      if (sets.length === 0 || outbox.revision >= engine.revision) return { outbox, drained: true };
       this.#logPage.took(sets.length, sizeOf(sets));
     }
     return { outbox, drained: false };
@@ -168,17 +171,18 @@ export class Mirror {
     const { target } = this.#parts;
     let waiting: readonly Mutation[] | undefined;
     for await (const batch of batchesOf(outbox.mutations(), target.limits)) {
-      if (waiting) await this.#deliver(waiting, position);
+      if (waiting) await this.#deliver(waiting, position, position);
       waiting = batch;
     }
-    if (waiting) await this.#deliver(waiting, outbox.revision);
+    if (waiting) await this.#deliver(waiting, outbox.revision, position);
   }
 
   /**
    * One transaction; what the target refuses for good is found by halving, parked, and the rest goes on.
    * @param revision what the checkpoint claims once all of them are there
+   * @param before what it may claim until then; not what it last claimed, which a comparison takes back
    */
-  async #deliver(mutations: readonly Mutation[], revision: number): Promise<void> {
+  async #deliver(mutations: readonly Mutation[], revision: number, before: number): Promise<void> {
     const { lot, clock } = this.#parts;
     try {
       await this.#apply(mutations, revision);
@@ -187,11 +191,11 @@ export class Mirror {
       const [only] = mutations;
       if (mutations.length === 1 && only) {
         await this.#park(only, thrown.error, new Date(clock.wallMs()).toISOString());
-        return this.#deliver([], revision);
+        return this.#deliver([], revision, before);
       }
       const half = Math.ceil(mutations.length / 2);
-      await this.#deliver(mutations.slice(0, half), this.#left?.revision ?? 0);
-      return this.#deliver(mutations.slice(half), revision);
+      await this.#deliver(mutations.slice(0, half), before, before);
+      return this.#deliver(mutations.slice(half), revision, before);
     }
     if (lot.size > 0) for (const { key } of mutations) await lot.release(key);
   }

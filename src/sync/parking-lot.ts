@@ -10,6 +10,8 @@ export class ParkingLot {
   readonly #engine: Engine;
   readonly #prefix: string;
   readonly #numbers = new Map<string, number>();
+  /** Parked before the comparison that goes on, and not yet met by it. */
+  #unmet = new Set<string>();
   #next = 1;
 
   constructor(engine: Engine, targetId: string) {
@@ -46,10 +48,21 @@ export class ParkingLot {
         },
       );
     }
+    this.#unmet.delete(key);
     const number = this.#numbers.get(key) ?? this.#next++;
     const record = { key, code: reason.code, message: reason.message, at };
     await this.#engine.put(`${this.#prefix}/${number}`, Buffer.from(JSON.stringify(record)));
     this.#numbers.set(key, number);
+  }
+
+  beginComparison(): void {
+    this.#unmet = new Set(this.#numbers.keys());
+  }
+
+  /** What it didn't have to send, or could, is as it is here: gone from both sides, for example. */
+  async endComparison(): Promise<void> {
+    for (const key of this.#unmet) await this.release(key);
+    this.#unmet.clear();
   }
 
   /** The target took a later value (or the delete) of this key. */

@@ -27,6 +27,7 @@ const LAG_SCAN_REVISIONS_MAX = 10_000;
 
 export interface SyncStateChange {
   readonly target: string;
+  /** The same as `to` when a target refuses for another reason than before. */
   readonly from: SyncState;
   readonly to: SyncState;
   /** Why it is compared. */
@@ -60,7 +61,6 @@ export interface ReplicatorOptions {
 
 /** Keeps one target equal to the replicated part of the engine, whenever it answers. */
 export class Replicator {
-  readonly id: string;
   readonly #options: ReplicatorOptions;
   readonly #engine: Engine;
   readonly #clock: Clock;
@@ -74,10 +74,10 @@ export class Replicator {
   #conflicts = 0;
   #lastAckAt: string | undefined;
   #lastError: SyncStatus['lastError'];
+  #refusedFor: string | undefined;
 
   constructor(options: ReplicatorOptions) {
     const { engine, target, times } = options;
-    this.id = `sync:${target.id}`;
     this.#options = options;
     this.#engine = engine;
     this.#clock = options.clock ?? systemClock;
@@ -160,8 +160,10 @@ export class Replicator {
     try {
       await mirror.follow();
     } finally {
-      const closed = target.close().catch(() => undefined);
-      await Promise.race([closed, this.#clock.sleep(CLOSE_TIMEOUT_MS)]);
+      const closed = new AbortController();
+      const closing = target.close().catch(() => undefined);
+      await Promise.race([closing, this.#clock.sleep(CLOSE_TIMEOUT_MS, closed.signal)]);
+      closed.abort();
     }
   }
 
@@ -176,8 +178,15 @@ export class Replicator {
       if (this.#conflicts === CONFLICTS_MAX) await this.#progress.disown();
     }
     const offline = OFFLINE_CODES.has(error.code);
-    this.#setState(offline ? 'offline' : 'refused', { error });
-    if (offline) return this.#backoff.next();
+    if (offline) {
+      this.#setState('offline', { error });
+      return this.#backoff.next();
+    }
+    // Refused for another reason is news to whoever acted on the first one.
+    const news = this.#state === 'refused' && this.#refusedFor !== error.code;
+    this.#refusedFor = error.code;
+    if (news) this.#tell('refused', { error });
+    else this.#setState('refused', { error });
     const slowMs = this.#options.times?.refusedRetryMs ?? REFUSED_RETRY_MS;
     return slowMs * (0.5 + this.#random() / 2);
   }
@@ -201,12 +210,18 @@ export class Replicator {
     const from = this.#state;
     if (from === to) return;
     this.#state = to;
-    this.#options.onState?.({ target: this.#options.target.id, from, to, ...more });
+    this.#tell(from, more);
+  }
+
+  #tell(from: SyncState, more: Pick<SyncStateChange, 'reason' | 'error'>): void {
+    this.#options.onState?.({ target: this.#options.target.id, from, to: this.#state, ...more });
   }
 
   #startLag(): void {
     const { cursor } = this.#progress;
-    const position = cursor?.incarnation === this.#engine.incarnation ? cursor.revision : 0;
+    const { incarnation, revision } = this.#engine;
+    // A store that was put back is behind its cursor: the watch begins where the store is.
+    const position = cursor?.incarnation === incarnation ? Math.min(cursor.revision, revision) : 0;
     this.#lag = new LagMeter();
     this.#lag.startWatching(position);
     this.#lag.moved(position, 0);

@@ -18,4 +18,4 @@ export { diffConfig, type ConfigDiff, type ConfigPart } from './diff.ts';
 export { ConfigWatcher, type ConfigWatcherOptions } from './watch.ts';
 export { ConfigSchema } from './schema.ts';
 export { parseHostPort } from './check.ts';
-export { readSecret } from './secret.ts';
+export { readSecret, readSecretFile } from './secret.ts';

@@ -23,9 +23,17 @@ export async function readSecret(
   file: string,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<string> {
+  return (await readSecretFile(file, env)).toString('utf8').replace(/\r?\n$/, '');
+}
+
+/** The same for a key or certificate: its bytes as they are. @throws ConfigInvalid */
+export async function readSecretFile(
+  file: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<Buffer> {
   const path = secretPath(file, env);
   try {
-    return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
+    return await readFile(path);
   } catch (thrown) {
     throw new HoldfastError('ConfigInvalid', `${path}: cannot be read: ${messageOf(thrown)}`, {
       cause: thrown,

@@ -8,5 +8,6 @@
  * target's fence (the checkpoint's mod_revision in every transaction) tells what became of it.
  * Caveat: endpoints of two different clusters in one config aren't noticed as such.
  */
+export type { TlsMaterial } from './connection.ts';
 export { EtcdClient, type EtcdClientOptions } from './client.ts';
 export { EtcdTarget } from './etcd-target.ts';
