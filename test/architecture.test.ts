@@ -164,7 +164,7 @@ describe('the files as they are', () => {
     expect(product.length).toBeGreaterThan(150);
     expect(imports.length).toBeGreaterThan(700);
     const folders = new Set(product.map(({ path: file }) => folderOf(file)));
-    expect([...folders].toSorted()).toEqual(Object.keys(MAY_IMPORT).toSorted());
+    expect(folders).toEqual(new Set(Object.keys(MAY_IMPORT)));
   });
 
   it('keep every rule', () => expect(violationsOf(files)).toEqual([]));
@@ -307,10 +307,12 @@ describe('npm packages', () => {
   };
 
   it('are pinned to one version, the one in the lock file', () => {
-    for (const [name, version] of Object.entries(direct)) {
-      expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
-      expect(lock.packages[`node_modules/${name}`]?.version, name).toBe(version);
-    }
+    const unpinned = Object.entries(direct).filter(
+      ([name, version]) =>
+        !/^\d+\.\d+\.\d+$/.test(version) ||
+        lock.packages[`node_modules/${name}`]?.version !== version,
+    );
+    expect(unpinned).toEqual([]);
     expect(lock.packages['']).toMatchObject({ dependencies, devDependencies });
   });
 
