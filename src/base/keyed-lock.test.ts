@@ -31,6 +31,7 @@ describe('KeyedLock', () => {
     const gate = deferred();
     const slow = lock.run('a', () => gate.promise);
     await lock.run('b', async () => undefined);
+    expect([lock.holds('a'), lock.holds('b')]).toEqual([true, false]);
     gate.resolve();
     await slow;
   });

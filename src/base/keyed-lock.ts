@@ -17,6 +17,11 @@ export class KeyedLock {
     }
   }
 
+  /** Whether somebody holds the key, or waits for it. */
+  holds(key: string): boolean {
+    return this.#tails.has(key);
+  }
+
   /** Keys that are held or waited for. */
   get size(): number {
     return this.#tails.size;

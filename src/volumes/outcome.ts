@@ -12,26 +12,36 @@ export function succeeded(
   bootId: string,
 ): Volume | undefined {
   if (entry.kind === 'remove') return undefined;
-  const { condition: _cured, ...status } = volume.status;
+  const { status } = volume;
   // Creating and mounting look at the data, so what was wrong with it is over; the others don't.
   const cures = entry.kind === 'create' || entry.kind === 'mount';
   return withStatus(volume, {
-    ...(cures ? status : volume.status),
+    ...status,
+    condition: cures ? undefined : status.condition,
     phase: 'ready',
-    ...place(volume.status, found, bootId),
-    attachments: (entry.attachments ?? volume.status.attachments).map((one) => located(one, found)),
+    ...place(volume, found, bootId),
+    attachments: (entry.attachments ?? volume.status.attachments).map((one) =>
+      located(one, found, bootId),
+    ),
   });
 }
 
-function located(attachment: Attachment, found: StepFindings): Attachment {
+/** The attachment that was just made; one that a crash interrupted is made in the boot that redoes it. */
+function located(attachment: Attachment, found: StepFindings, bootId: string): Attachment {
   return attachment.deviceName === '' && found.device
-    ? { ...attachment, deviceName: found.device }
+    ? { ...attachment, deviceName: found.device, bootId }
     : attachment;
 }
 
 /** Device and mount point as the steps left them; a key set to undefined disappears from the JSON. */
-function place(status: VolumeStatus, found: StepFindings, bootId: string): Partial<VolumeStatus> {
-  const device = found.device === undefined ? status.device : (found.device ?? undefined);
+function place(
+  { spec, status }: Volume,
+  found: StepFindings,
+  bootId: string,
+): Partial<VolumeStatus> {
+  const foundDevice = found.device === undefined ? status.device : (found.device ?? undefined);
+  // A directory is what an attachment names, but no device that holds it.
+  const device = spec.driver === 'dir' ? undefined : foundDevice;
   const mountPoint =
     found.mountPoint === undefined ? status.mountPoint : (found.mountPoint ?? undefined);
   return { device, mountPoint, bootId: device || mountPoint ? bootId : undefined };

@@ -29,6 +29,7 @@ export type Step =
   | 'verify-fs'
   | 'make-mount-point'
   | 'mount'
+  /** loop: umount2(2). dir: nothing but the record knows that it was mounted. */
   | 'unmount'
   | 'remove-mount-point'
   | 'detach-loop'
@@ -119,6 +120,7 @@ function dirPlan(kind: OperationKind): Plan {
     case 'attach':
       return { steps: ['check-directory'], undo: [], noReturn: undefined };
     case 'unmount':
+      return { steps: ['unmount'], undo: [], noReturn: undefined };
     case 'detach':
       return { steps: [], undo: [], noReturn: undefined };
     case 'remove':

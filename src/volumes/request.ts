@@ -127,7 +127,7 @@ function fsTypeOf(fsType: unknown): FsType | undefined {
   if (found) return found;
   throw invalid(
     `the file system ${describe(fsType)} is not known`,
-    hintOf(String(fsType), FS_TYPES),
+    typeof fsType === 'string' ? hintOf(fsType, FS_TYPES) : undefined,
   );
 }
 
@@ -197,13 +197,9 @@ function hintOf(word: string, known: readonly string[]): string {
 }
 
 function describe(value: unknown): string {
-  return typeof value === 'string'
-    ? `"${value}"`
-    : value === null
-      ? 'null'
-      : typeof value === 'object'
-        ? 'an object'
-        : String(value);
+  if (typeof value === 'string') return `"${value}"`;
+  if (typeof value === 'object' && value !== null) return 'an object';
+  return String(value);
 }
 
 function invalid(message: string, hint?: string): HoldfastError {

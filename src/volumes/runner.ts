@@ -7,7 +7,7 @@ import type { OperationKind, Step } from './planner.ts';
 import type { DriverName, ServiceConfig, Volume } from './volume.ts';
 
 /** How long the children of one operation may work; a hung mount(2) is not a child and may last longer. */
-const OPERATION_DEADLINE_MS: Readonly<Record<OperationKind, number>> = {
+export const OPERATION_DEADLINE_MS: Readonly<Record<OperationKind, number>> = {
   // fallocate and mkfs of terabytes.
   create: 30 * 60_000,
   mount: 60_000,

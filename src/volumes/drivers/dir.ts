@@ -31,6 +31,9 @@ export class DirDriver implements Driver {
     this.#steps = {
       'make-directory': (context) => this.#makeDirectory(context),
       'check-directory': (context) => this.#checkDirectory(context),
+      unmount: async ({ found }) => {
+        found.mountPoint = null;
+      },
       'remove-directory': async ({ volume, service }) =>
         site.hostOps.removeDirectory(await this.#path(volume.spec, service)),
       'trash-directory': (context) => this.#trash(context),
