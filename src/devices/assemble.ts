@@ -1,5 +1,6 @@
 import type { Device, DeviceIdentity, FileSystemFacts } from './device.ts';
 import { deviceId, identify, placeOf, type ContentFacts } from './identity.ts';
+import { withoutUnknown } from './known.ts';
 import type { ProbeResult } from './sources/blkid.ts';
 import type { MountEntry } from './sources/mountinfo.ts';
 import { devicePath, type BlockFacts } from './sources/sysfs.ts';
@@ -127,9 +128,4 @@ function childrenByParent(observations: readonly Observation[]): Map<string, str
     children.set(block.parent, [...(children.get(block.parent) ?? []), block.name]);
   }
   return children;
-}
-
-/** A stored device has been JSON: a fact that isn't known must be absent here too, or it looks changed. */
-function withoutUnknown<T extends object>(facts: T): T {
-  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined)) as T;
 }

@@ -27,6 +27,8 @@ const KNOWN_JUNK: ReadonlySet<string> = new Set([
   'OEM',
   'SERIAL',
   'SERIAL NUMBER',
+  'SYSTEM MANUFACTURER',
+  'SYSTEM PRODUCT NAME',
   'SYSTEM SERIAL NUMBER',
   'TO BE FILLED BY O.E.M.',
   'TO BE FILLED BY OEM',
@@ -39,10 +41,15 @@ const COUNTING_LENGTH_MIN = 5;
 /** `1`, `00`, `AB`: not enough to tell two devices apart. */
 const SERIAL_LENGTH_MIN = 3;
 
+/** True for what a vendor left as the template had it, be it a serial or the name of a maker (`HP` is one). */
+export function isPlaceholder(text: string): boolean {
+  return KNOWN_JUNK.has(text.trim().toUpperCase());
+}
+
 /** True for a serial number or UUID that must not identify anything. */
 export function isJunk(serial: string): boolean {
   const text = serial.trim().toUpperCase();
-  if (text.length < SERIAL_LENGTH_MIN || KNOWN_JUNK.has(text)) return true;
+  if (text.length < SERIAL_LENGTH_MIN || isPlaceholder(text)) return true;
   const bare = text.replace(/^0X/, '').replace(/[^0-9A-Z]/g, '');
   if (/^(.)\1*$/.test(bare) || bare === '') return true;
   return bare.length >= COUNTING_LENGTH_MIN && COUNTING.some((row) => row.startsWith(bare));

@@ -79,9 +79,8 @@ export class Superblocks {
     const key = attachOf(device);
     this.#running.add(key);
     const result = await probe(devicePath(device.name));
-    const done = (): boolean => this.#running.delete(key);
-    if (result.outcome === 'late') void result.ended.then(done);
-    else done();
+    if (result.outcome === 'late') void result.ended.then(() => this.#running.delete(key));
+    else this.#running.delete(key);
     // The name may have moved to another disk meanwhile: then the answer is about that one.
     if (diskseqNow(device.name) === device.diskseq) this.#remember(device, state, result);
   }

@@ -1,6 +1,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -40,13 +41,19 @@ export class Tree {
     return path.join(this.root, file);
   }
 
-  /** The first page of a file. */
+  /** A file of less than a page: an attribute. */
   bytes(file: string): Buffer | undefined {
+    const page = this.head(file);
+    return page && page.length < VALUE_BYTES_MAX ? page : undefined;
+  }
+
+  /** The first page of a file, for what begins with what matters (cpuinfo: a page of it per processor). */
+  head(file: string): Buffer | undefined {
     let fd: number | undefined;
     try {
       fd = openSync(this.at(file), READ_ONLY);
       const length = readSync(fd, scratch, 0, VALUE_BYTES_MAX, 0);
-      return length < VALUE_BYTES_MAX ? Buffer.from(scratch.subarray(0, length)) : undefined;
+      return Buffer.from(scratch.subarray(0, length));
     } catch {
       return undefined;
     } finally {
@@ -78,6 +85,11 @@ export class Tree {
     } catch {
       return [];
     }
+  }
+
+  /** True when there is something, whatever it is; a symlink that leads nowhere is nothing. */
+  exists(file: string): boolean {
+    return existsSync(this.at(file));
   }
 
   /** Where a symlink leads, one step, as a path under the root. */
