@@ -2,14 +2,35 @@ import { formatBytes } from '../base/bytes.ts';
 import type { AgentCore } from './core.ts';
 import type { Paths } from './paths.ts';
 
-/** What a person who started the agent by hand wants to see first. */
-export async function startReport(core: AgentCore, paths: Paths, readyMs: number): Promise<string> {
+/** What a person who started the agent by hand wants to see first; as JSON one line for a program. */
+export async function startReport(
+  core: AgentCore,
+  paths: Paths,
+  readyMs: number,
+  format: 'table' | 'json',
+): Promise<string> {
   const { hostFacts: host, identity } = core;
   const { state, reasons } = core.state();
   const stats = await core.engine.stats();
   const devices = core.devices.list().filter((device) => device.present);
   const volumes = await core.volumes.list();
   const mounted = volumes.filter((volume) => volume.status.mountPoint !== undefined);
+  if (format === 'json') {
+    const { version, epoch } = core;
+    const { replicaId } = identity;
+    const { socket, stateDir } = paths;
+    const line = {
+      version,
+      state,
+      reasons,
+      readyMs: Math.round(readyMs),
+      replicaId,
+      epoch,
+      socket,
+      stateDir,
+    };
+    return `${JSON.stringify(line)}\n`;
+  }
   return [
     `holdfast ${core.version} is ${state} after ${Math.round(readyMs)} ms`,
     ...reasons.map((reason) => `  because  ${reason}`),

@@ -1,19 +1,17 @@
-import type { Logger } from 'pino';
 import { systemClock } from '../base/clock.ts';
-import type { DeviceEvent } from '../devices/index.ts';
 import type { AgentCore } from './core.ts';
 import type { Service } from './service.ts';
 
-/** Looks at the hardware again and again: the scan is the truth, whatever events were missed. */
+/** Looks at the hardware, and then at the volumes, again and again: whatever events were missed. */
 export class Rescan implements Service {
-  readonly id = 'devices';
+  readonly id = 'rescan';
   readonly #core: AgentCore;
-  readonly #log: Logger;
+  readonly #lookAtVolumes: () => Promise<void>;
   #periodMs: number;
 
-  constructor(core: AgentCore, log: Logger, periodSeconds: number) {
+  constructor(core: AgentCore, periodSeconds: number, lookAtVolumes: () => Promise<void>) {
     this.#core = core;
-    this.#log = log;
+    this.#lookAtVolumes = lookAtVolumes;
     this.#periodMs = periodSeconds * 1000;
   }
 
@@ -27,16 +25,7 @@ export class Rescan implements Service {
       await systemClock.sleep(this.#periodMs, signal);
       if (signal.aborted) return;
       await this.#core.devices.scan();
+      await this.#lookAtVolumes();
     }
-  }
-
-  /** What a scan led to, whoever asked for it; the registry calls this. */
-  async tell({ type, device }: DeviceEvent): Promise<void> {
-    this.#log.info({ device: device.id, name: device.name }, `device ${type}`);
-    await this.#core.events.append({
-      type: `device.${type}`,
-      subject: device.id,
-      message: `${device.path} ${type}`,
-    });
   }
 }

@@ -1,0 +1,63 @@
+import type { Logger } from 'pino';
+import { messageOf } from '../base/errors.ts';
+
+/** SIGTERM stops within 10 s; what isn't done by now is left to the next start's recovery. */
+const CLOSE_DEADLINE_MS = 9_000;
+/** A second Ctrl-C means at once; 128 + SIGINT as shells have it. */
+const EXIT_INTERRUPTED = 130;
+
+/** Aborts at the first SIGTERM or SIGINT; a second SIGINT ends the process where it stands. */
+export function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  const stop = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted && signal === 'SIGINT') process.exit(EXIT_INTERRUPTED);
+    controller.abort();
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  return controller.signal;
+}
+
+/**
+ * What was opened, to be closed however the run ends: first, side by side, all that takes work from
+ * outside or does it; then, in reverse order, what they stand on.
+ */
+export class Closing {
+  readonly #log: Logger;
+  readonly #first: (() => Promise<unknown>)[] = [];
+  readonly #last: (() => Promise<unknown>)[] = [];
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  first(close: () => Promise<unknown>): void {
+    this.#first.push(close);
+  }
+
+  last(close: () => Promise<unknown>): void {
+    this.#last.unshift(close);
+  }
+
+  /** Past the deadline the process ends at once: to the store that is a crash, and it is made for those. */
+  async close(): Promise<void> {
+    const late = setTimeout(() => {
+      this.#log.error(
+        { deadlineMs: CLOSE_DEADLINE_MS },
+        'not all could be closed in time; leaving',
+      );
+      process.exit();
+    }, CLOSE_DEADLINE_MS);
+    await Promise.all(this.#first.map((close) => this.#quietly(close)));
+    for (const close of this.#last) await this.#quietly(close);
+    clearTimeout(late);
+  }
+
+  async #quietly(close: () => Promise<unknown>): Promise<void> {
+    try {
+      await close();
+    } catch (thrown) {
+      this.#log.error({ err: thrown }, `closing failed: ${messageOf(thrown)}`);
+    }
+  }
+}
