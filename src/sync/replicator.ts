@@ -1,6 +1,6 @@
 import { Backoff } from '../base/backoff.ts';
 import { systemClock, type Clock } from '../base/clock.ts';
-import { HoldfastError, toHoldfastError } from '../base/errors.ts';
+import { toHoldfastError, type HoldfastError } from '../base/errors.ts';
 import type { Engine } from '../engine/index.ts';
 import { isReplicated } from './directions.ts';
 import { LagMeter } from './lag-meter.ts';

@@ -13,6 +13,12 @@ const START_TRIES = 5;
 export interface EtcdOptions {
   /** Further flags of etcd, e.g. `--quota-backend-bytes=…`. */
   readonly args?: readonly string[];
+  /** Serves TLS on a second port, with these PEM files; `caFile` makes it ask for client certificates. */
+  readonly tls?: {
+    readonly certFile: string;
+    readonly keyFile: string;
+    readonly caFile?: string;
+  };
 }
 
 /** A real etcd on loopback with its data in a temporary folder. */
@@ -20,6 +26,8 @@ export interface Etcd extends AsyncDisposable {
   /** `http://127.0.0.1:<clientPort>` */
   readonly endpoint: string;
   readonly clientPort: number;
+  /** `https://127.0.0.1:<port>`; serves only with the option `tls`. */
+  readonly tlsEndpoint: string;
   readonly dataDir: string;
   /** Of the process now running; changes with `restart`. */
   readonly pid: number;
@@ -49,7 +57,7 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
 
 async function startOnFreePorts(folder: string, options: EtcdOptions): Promise<Etcd> {
   for (let attempt = 1; ; attempt++) {
-    const ports = { client: await freePort(), peer: await freePort() };
+    const ports = { client: await freePort(), peer: await freePort(), tls: await freePort() };
     try {
       const child = await launch(folder, ports, options);
       return new RunningEtcd(folder, ports, options, child);
@@ -63,6 +71,7 @@ async function startOnFreePorts(folder: string, options: EtcdOptions): Promise<E
 interface Ports {
   readonly client: number;
   readonly peer: number;
+  readonly tls: number;
 }
 
 async function launch(folder: string, ports: Ports, options: EtcdOptions): Promise<Child> {
@@ -71,7 +80,7 @@ async function launch(folder: string, ports: Ports, options: EtcdOptions): Promi
   const flags = [
     ['--name', 'holdfast-test'],
     ['--data-dir', path.join(folder, 'data')],
-    ['--listen-client-urls', client],
+    ['--listen-client-urls', options.tls ? `${client},${tlsEndpoint(ports)}` : client],
     ['--advertise-client-urls', client],
     ['--listen-peer-urls', peer],
     ['--initial-advertise-peer-urls', peer],
@@ -81,6 +90,7 @@ async function launch(folder: string, ports: Ports, options: EtcdOptions): Promi
     ['--election-timeout', '200'],
     ['--logger', 'zap'],
     ['--log-outputs', 'stderr'],
+    ...tlsFlags(options),
   ].flat();
   const child = await Child.start(
     findCommand('etcd') ?? 'etcd',
@@ -103,6 +113,20 @@ async function launch(folder: string, ports: Ports, options: EtcdOptions): Promi
   }
 }
 
+function tlsEndpoint(ports: Ports): string {
+  return `https://127.0.0.1:${ports.tls}`;
+}
+
+function tlsFlags({ tls }: EtcdOptions): string[][] {
+  if (!tls) return [];
+  const server = [
+    ['--cert-file', tls.certFile],
+    ['--key-file', tls.keyFile],
+  ];
+  if (tls.caFile === undefined) return server;
+  return [...server, ['--client-cert-auth'], ['--trusted-ca-file', tls.caFile]];
+}
+
 async function isHealthy(endpoint: string): Promise<boolean> {
   try {
     const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(2000) });
@@ -115,6 +139,7 @@ async function isHealthy(endpoint: string): Promise<boolean> {
 class RunningEtcd implements Etcd {
   readonly endpoint: string;
   readonly clientPort: number;
+  readonly tlsEndpoint: string;
   readonly dataDir: string;
   readonly #folder: string;
   readonly #ports: Ports;
@@ -128,6 +153,7 @@ class RunningEtcd implements Etcd {
     this.#child = child;
     this.endpoint = `http://127.0.0.1:${ports.client}`;
     this.clientPort = ports.client;
+    this.tlsEndpoint = tlsEndpoint(ports);
     this.dataDir = path.join(folder, 'data');
   }
 
