@@ -5,7 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { fastify, type FastifyInstance } from 'fastify';
+import { fastify, LogController, type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { KiB, MiB } from '../base/bytes.ts';
 import { HoldfastError } from '../base/errors.ts';
@@ -103,7 +103,7 @@ function createApp(agent: Agent, log: Logger | undefined, stopping: AbortSignal)
   const app = fastify({
     ...(log === undefined ? { logger: false } : { loggerInstance: log }),
     // A line per request would write to the disk on every poll; failures are logged by the faces.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_BYTES_MAX,
     handlerTimeout: HANDLER_DEADLINE_MS,
     exposeHeadRoutes: false,
