@@ -12,6 +12,7 @@ export const DIRECTIONS: Readonly<Record<string, Direction>> = {
   events: 'local',
   journal: 'local',
   leases: 'local',
+  mqtt: 'local',
   names: 'local',
   sync: 'local',
 };

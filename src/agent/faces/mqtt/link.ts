@@ -1,17 +1,15 @@
 import type { IClientOptions, IPublishPacket, MqttClient } from 'mqtt';
-import { HoldfastError, messageOf } from '../../../base/errors.ts';
+import { KiB } from '../../../base/bytes.ts';
 import { systemClock } from '../../../base/clock.ts';
+import { HoldfastError, messageOf } from '../../../base/errors.ts';
+import { farewell, isAnswer, lost, refusal } from './reason.ts';
 
-/** TCP, TLS and CONNACK together: a broker over a bad mobile link needs a few seconds. */
-const CONNECT_TIMEOUT_MS = 10_000;
-/** A broker that answers pings but no publishes for so long is not one to wait for. */
-const ACK_TIMEOUT_MS = 30_000;
 /** Publishes without their PUBACK: this, or the broker's Receive Maximum if less, bounds our memory. */
 const IN_FLIGHT_MAX = 16;
-/** Reason codes of MQTT 5 (section 2.4). */
-const BAD_CREDENTIALS = 134;
-const NOT_AUTHORIZED = 135;
-const TAKEN_OVER = 142;
+/** What we ask the broker not to exceed (Maximum Packet Size); our own documents are far below it. */
+const PACKET_BYTES_MAX = 256 * KiB;
+/** Bytes without a packet in them until it isn't MQTT: a packet, and what the stream had buffered. */
+const UNPARSED_BYTES_MAX = 2 * PACKET_BYTES_MAX;
 
 export interface LinkOptions {
   readonly url: string;
@@ -27,6 +25,9 @@ export interface LinkOptions {
   readonly willDelaySeconds: number;
   /** The session's life after a loss; caps the will delay. */
   readonly sessionExpirySeconds: number;
+  readonly connectTimeoutMs: number;
+  /** How long a PUBACK or SUBACK may take. */
+  readonly ackTimeoutMs: number;
 }
 
 export interface PublishOptions {
@@ -39,13 +40,15 @@ export type OnMessage = (topic: string, payload: Buffer) => void;
 
 /**
  * Connects once; no retry, no queue.
- * @throws NotReachable (no answer, garbage, TLS), PermissionDenied (bad credentials), DeadlineExceeded, Cancelled
+ * @throws NotReachable (no answer, garbage, TLS, busy), PermissionDenied (credentials, access rules),
+ *   NotSupported (not MQTT 5, no retained messages), DeadlineExceeded, Cancelled
  */
 export async function openLink(options: LinkOptions, signal: AbortSignal): Promise<Link> {
   const { connect } = await import('mqtt');
   const where = options.url;
   if (signal.aborted) throw new HoldfastError('Cancelled', `${where}: stopped before connecting`);
   const client = connect(options.url, clientOptions(options));
+  guardParser(client);
   const late = new AbortController();
   try {
     await new Promise<void>((resolve, reject) => {
@@ -61,12 +64,12 @@ export async function openLink(options: LinkOptions, signal: AbortSignal): Promi
         () => reject(new HoldfastError('Cancelled', `${where}: stopped while connecting`)),
         { signal: late.signal },
       );
-      void systemClock.sleep(CONNECT_TIMEOUT_MS, late.signal).then(() => {
-        const message = `${where}: no answer within ${CONNECT_TIMEOUT_MS / 1000} s`;
+      void systemClock.sleep(options.connectTimeoutMs, late.signal).then(() => {
+        const message = `${where}: no answer within ${options.connectTimeoutMs / 1000} s`;
         reject(new HoldfastError('DeadlineExceeded', message));
       });
     });
-    return new Link(client, where);
+    return new Link(client, where, options.ackTimeoutMs);
   } catch (thrown) {
     client.end(true);
     throw thrown;
@@ -86,8 +89,11 @@ function clientOptions(options: LinkOptions): IClientOptions {
     queueQoSZero: false,
     reconnectPeriod: 0,
     resubscribe: false,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    properties: { sessionExpiryInterval: options.sessionExpirySeconds },
+    connectTimeout: options.connectTimeoutMs,
+    properties: {
+      sessionExpiryInterval: options.sessionExpirySeconds,
+      maximumPacketSize: PACKET_BYTES_MAX,
+    },
     will: {
       topic: will.topic,
       payload: Buffer.from(will.payload),
@@ -101,6 +107,23 @@ function clientOptions(options: LinkOptions): IClientOptions {
   };
 }
 
+/**
+ * The library's parser collects a packet of up to 256 MiB before it looks at it: a server that isn't a
+ * broker could fill our memory.
+ */
+function guardParser(client: MqttClient): void {
+  let unparsedBytes = 0;
+  client.on('packetreceive', () => {
+    unparsedBytes = 0;
+  });
+  client.stream.on('data', (chunk: Buffer) => {
+    unparsedBytes += chunk.length;
+    if (unparsedBytes <= UNPARSED_BYTES_MAX) return;
+    client.emit('error', new Error(`${unparsedBytes} bytes came and no MQTT packet in them`));
+    client.stream.destroy();
+  });
+}
+
 /** One connection from its CONNACK to its end. */
 export class Link {
   /** Resolves with the reason when the connection is gone, however it went. */
@@ -109,32 +132,43 @@ export class Link {
   readonly #where: string;
   readonly #slots: Slots;
   readonly #packetBytesMax: number;
+  readonly #ackTimeoutMs: number;
+  /** Whoever waits for an answer, to be told that none will come. */
+  readonly #waiting = new Set<(reason: HoldfastError) => void>();
+  #gone: HoldfastError | undefined;
 
-  constructor(client: MqttClient, where: string) {
+  constructor(client: MqttClient, where: string, ackTimeoutMs: number) {
     this.#client = client;
     this.#where = where;
+    this.#ackTimeoutMs = ackTimeoutMs;
     const { receiveMaximum, maximumPacketSize } = client.serverProperties ?? {};
     this.#slots = new Slots(Math.min(IN_FLIGHT_MAX, receiveMaximum ?? IN_FLIGHT_MAX));
     this.#packetBytesMax = maximumPacketSize ?? Number.POSITIVE_INFINITY;
     this.closed = new Promise((resolve) => {
-      client.on('error', (thrown) => resolve(lost(where, messageOf(thrown))));
+      const close = (reason: HoldfastError): void => {
+        this.#gone ??= reason;
+        for (const reject of this.#waiting) reject(this.#gone);
+        resolve(this.#gone);
+      };
+      client.on('error', (thrown) => close(lost(where, messageOf(thrown), thrown)));
       client.on('disconnect', ({ reasonCode, properties }) => {
-        resolve(farewell(where, reasonCode ?? 0, properties?.reasonString));
+        close(farewell(where, reasonCode ?? 0, properties?.reasonString));
       });
-      client.on('close', () => resolve(lost(where, 'the connection was lost')));
+      client.on('close', () => close(lost(where, 'the connection was lost')));
     });
     client.on('error', () => client.end(true));
   }
 
   /**
    * Resolves on PUBACK: the broker has it.
-   * @throws PermissionDenied when the broker refused this topic; TooLarge; NotReachable
+   * @throws PermissionDenied when the broker refused this topic; TooLarge; and what `closed` resolves with
    */
   async publish(topic: string, payload: string, options: PublishOptions): Promise<void> {
     const bytes = Buffer.from(payload);
     if (bytes.length + topic.length + 256 > this.#packetBytesMax) {
       const message = `${topic}: ${bytes.length} bytes, the broker takes packets of ${this.#packetBytesMax}`;
-      throw new HoldfastError('TooLarge', message);
+      const hint = "raise the broker's maximum packet size";
+      throw new HoldfastError('TooLarge', message, { hint });
     }
     await this.#alive(this.#slots.take());
     try {
@@ -146,16 +180,15 @@ export class Link {
 
   /**
    * Subscribes at QoS 0 (nothing piles up at the broker while we are away) and hears what is retained.
-   * @throws NotReachable, PermissionDenied
+   * @throws PermissionDenied when the broker refused the filter; and what `closed` resolves with
    */
   async subscribe(filter: string, noLocal: boolean): Promise<void> {
     const answered = this.#client
       .subscribeAsync(filter, { qos: 0, nl: noLocal, rap: true, rh: 0 })
-      .catch((thrown: unknown) => {
-        throw new HoldfastError('PermissionDenied', `${filter}: ${messageOf(thrown)}`, {
-          cause: thrown,
-        });
-      });
+      .then(
+        () => undefined,
+        (thrown: unknown) => this.#denied('read', filter, thrown),
+      );
     await this.#alive(answered);
   }
 
@@ -191,29 +224,39 @@ export class Link {
     };
     return this.#client.publishAsync(topic, bytes, { qos: 1, retain, properties }).then(
       () => undefined,
-      (thrown: unknown) => {
-        const message = `${this.#where} refused ${topic}: ${messageOf(thrown)}`;
-        const hint =
-          "let this client write below <root>/<replica id>/ in the broker's access rules";
-        throw new HoldfastError('PermissionDenied', message, { cause: thrown, hint });
-      },
+      (thrown: unknown) => this.#denied('write', topic, thrown),
     );
   }
 
-  /** mqtt.js never settles what was in flight when a connection went: its end does. */
+  /** What has no reason code is not the broker's word but the end of the connection. */
+  #denied(verb: 'read' | 'write', topic: string, thrown: unknown): never {
+    if (!isAnswer(thrown)) throw this.#gone ?? lost(this.#where, messageOf(thrown), thrown);
+    const message = `${this.#where} refused ${topic}: ${messageOf(thrown)}`;
+    const hint = `let this client ${verb} <root>/<replica id>/# in the broker's access rules`;
+    throw new HoldfastError('PermissionDenied', message, { cause: thrown, hint, retry: 'later' });
+  }
+
+  /**
+   * mqtt.js never settles what was in flight when a connection went: its end does. Not a race with
+   * `closed`, which would remember every call for as long as the connection lives.
+   */
   async #alive<T>(work: Promise<T>): Promise<T> {
-    const late = new AbortController();
-    const gone = this.closed.then((reason) => Promise.reject(reason));
-    const stuck = systemClock.sleep(ACK_TIMEOUT_MS, late.signal).then(() => {
-      const message = `${this.#where}: no acknowledgement within ${ACK_TIMEOUT_MS / 1000} s`;
-      if (!late.signal.aborted) this.destroy();
-      throw new HoldfastError('DeadlineExceeded', message);
+    let fail = (_reason: HoldfastError): void => undefined;
+    const gone = new Promise<never>((_resolve, reject) => {
+      fail = reject;
     });
-    stuck.catch(() => undefined);
+    this.#waiting.add(fail);
+    const timer = setTimeout(() => {
+      const message = `${this.#where}: no acknowledgement within ${this.#ackTimeoutMs / 1000} s`;
+      fail(new HoldfastError('DeadlineExceeded', message));
+      this.destroy();
+    }, this.#ackTimeoutMs);
+    if (this.#gone) fail(this.#gone);
     try {
-      return await Promise.race([work, gone, stuck]);
+      return await Promise.race([work, gone]);
     } finally {
-      late.abort();
+      clearTimeout(timer);
+      this.#waiting.delete(fail);
     }
   }
 }
@@ -240,29 +283,4 @@ class Slots {
     if (next) next();
     else this.#free += 1;
   }
-}
-
-function refusal(where: string, thrown: Error): HoldfastError {
-  const code: unknown = 'code' in thrown ? thrown.code : undefined;
-  if (code === BAD_CREDENTIALS || code === NOT_AUTHORIZED) {
-    return new HoldfastError('PermissionDenied', `${where}: ${thrown.message}`, {
-      cause: thrown,
-      hint: 'check mqtt.username and mqtt.passwordFile',
-      retry: 'later',
-    });
-  }
-  return lost(where, thrown.message === '' ? String(code ?? 'no answer') : thrown.message, thrown);
-}
-
-function lost(where: string, message: string, cause?: unknown): HoldfastError {
-  return new HoldfastError('NotReachable', `${where}: ${message}`, { cause });
-}
-
-function farewell(where: string, reasonCode: number, reason: string | undefined): HoldfastError {
-  if (reasonCode === TAKEN_OVER) {
-    return new HoldfastError('Conflict', `${where}: another client took over our session`, {
-      hint: 'two agents have one replica id: was a state folder copied to another host?',
-    });
-  }
-  return lost(where, `the broker said goodbye, reason ${reasonCode}${reason ? `: ${reason}` : ''}`);
 }

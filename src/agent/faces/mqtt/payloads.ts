@@ -2,24 +2,25 @@ import type { Agent } from '../../agent.ts';
 import { HoldfastError } from '../../../base/errors.ts';
 import type { Device } from '../../../devices/index.ts';
 import type { Volume } from '../../../volumes/index.ts';
-import type {
-  DevicePayload,
-  DocumentTopic,
-  InfoPayload,
-  StatePayload,
-  SyncPayload,
-  VolumePayload,
+import {
+  isThing,
+  type DevicePayload,
+  type DocumentTopic,
+  type InfoPayload,
+  type StatePayload,
+  type SyncPayload,
+  type VolumePayload,
 } from './topics.ts';
 
 /** Every document there is now. */
 export async function documentTopics(agent: Agent): Promise<DocumentTopic[]> {
-  const volumes = await agent.volumes.list();
+  const { kvs: devices } = await agent.engine.list('devices');
+  const { kvs: volumes } = await agent.engine.list('volumes');
   return [
     'state',
     'info',
     'sync',
-    ...agent.devices.list().map(({ id }) => `devices/${id}` as const),
-    ...volumes.map(({ spec }) => `volumes/${spec.id}` as const),
+    ...[...devices, ...volumes].map(({ key }) => key).filter(isThing),
   ];
 }
 
@@ -33,12 +34,11 @@ async function currentPayload(agent: Agent, topic: DocumentTopic): Promise<objec
   if (topic === 'state') return statePayload(agent);
   if (topic === 'info') return infoPayload(agent);
   if (topic === 'sync') return { targets: agent.sync() } satisfies SyncPayload;
-  const id = topic.slice(topic.indexOf('/') + 1);
   if (topic.startsWith('devices/')) {
-    const device = agent.devices.list().find((candidate) => candidate.id === id);
+    const device = await findDevice(agent, topic);
     return device && devicePayload(device);
   }
-  const volume = await findVolume(agent, id);
+  const volume = await findVolume(agent, topic.slice('volumes/'.length));
   return volume && volumePayload(volume);
 }
 
@@ -87,6 +87,12 @@ function volumePayload({ spec, status }: Volume): VolumePayload {
   }));
   const asked = { id, name, service, driver, sizeBytes, fsType, mountAtBoot, createdAt };
   return { ...asked, phase, device, mountPoint, attachments, condition };
+}
+
+/** From the engine, which told us of the change: the registry hears of it a moment later. */
+async function findDevice({ engine }: Agent, key: string): Promise<Device | undefined> {
+  const kv = await engine.get(key);
+  return kv && (JSON.parse(Buffer.from(kv.value).toString('utf8')) as Device);
 }
 
 async function findVolume(agent: Agent, id: string): Promise<Volume | undefined> {

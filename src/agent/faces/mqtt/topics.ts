@@ -91,6 +91,9 @@ export type EventPayload = AgentEvent;
 /** A retained topic below the replica's own: what carries a dirty bit. */
 export type DocumentTopic = Exclude<keyof Wire, 'events'>;
 
+/** A document that comes and goes. */
+export type Thing = `devices/${string}` | `volumes/${string}`;
+
 /** The topic names of one replica. Root and replica id were checked: neither holds `/`, `+` or `#`. */
 export class Topics {
   readonly #base: string;
@@ -113,6 +116,7 @@ export class Topics {
   }
 }
 
-function isThing(topic: string): topic is `devices/${string}` | `volumes/${string}` {
+/** Also the key of its record in the engine. */
+export function isThing(topic: string): topic is Thing {
   return /^(devices|volumes)\/[^/]+$/.test(topic);
 }
