@@ -24,7 +24,7 @@ export function bodyCheck<T extends TSchema>(schema: T): (body: unknown) => Stat
   };
 }
 
-/** A misspelling further away than this is another word: no suggestion. */
+/** A misspelling further away than this, or than half of the word, is another word: no suggestion. */
 const SUGGESTION_DISTANCE_MAX = 3;
 
 /** Whatever Fastify or a handler threw, as one of ours. `route` is for the message. */
@@ -56,9 +56,19 @@ const FASTIFY_ERRORS: Record<string, (error: FastifyError) => HoldfastError> = {
       hint: 'send Content-Type: application/json',
       cause,
     }),
+  FST_ERR_CTP_INVALID_JSON_BODY: (cause) =>
+    new HoldfastError('InvalidArgument', `the body isn't valid JSON`, { cause }),
   FST_ERR_CTP_EMPTY_JSON_BODY: (cause) =>
     new HoldfastError('InvalidArgument', 'the body is empty, though its content type says JSON', {
       hint: 'send a JSON object, or leave Content-Type out',
+      cause,
+    }),
+  FST_ERR_BAD_URL: (cause) =>
+    new HoldfastError('InvalidArgument', 'the path has a percent-encoding that is not UTF-8', {
+      cause,
+    }),
+  FST_ERR_MAX_PARAM_LENGTH: (cause) =>
+    new HoldfastError('InvalidArgument', 'a segment of the path is longer than any name or id', {
       cause,
     }),
   FST_ERR_HANDLER_TIMEOUT: (cause) =>
@@ -91,7 +101,7 @@ function unknownProperty(name: string, where: string, failure: ErrorObject): Hol
     .map((candidate) => ({ candidate, away: distance(name, candidate) }))
     .toSorted((a, b) => a.away - b.away)[0];
   let hint = known.length === 0 ? 'none is known here' : `known: ${known.join(', ')}`;
-  if (nearest && nearest.away <= SUGGESTION_DISTANCE_MAX)
+  if (nearest && nearest.away <= Math.min(SUGGESTION_DISTANCE_MAX, name.length / 2))
     hint = `did you mean "${nearest.candidate}"?`;
   const shown = name.length > 64 ? `${name.slice(0, 64)}…` : name;
   return new HoldfastError('InvalidArgument', `${where} has an unknown property "${shown}"`, {

@@ -4,7 +4,8 @@
  * its own; both hand their requests to the same router.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { fastify, LogController, type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { KiB, MiB } from '../base/bytes.ts';
@@ -13,7 +14,7 @@ import type { Agent } from './agent.ts';
 import { agentApiFace } from './faces/agent-api/index.ts';
 import { libstorageFace } from './faces/libstorage/index.ts';
 import { measureHttp, metricsFace } from './faces/metrics/index.ts';
-import { compileValidator } from './http-schema.ts';
+import { compileValidator, toRequestError } from './http-schema.ts';
 import { parseListen, refuseBrowser, type TcpAddress } from './tcp-door.ts';
 import { bindUnixSocket, listenOn } from './unix-socket.ts';
 
@@ -25,6 +26,8 @@ const BODY_BYTES_MAX = 2 * MiB;
 const RECEIVE_DEADLINE_MS = 30_000;
 /** mkfs and a preallocation of a big volume on a slow disk; past it the caller gets an answer. */
 const HANDLER_DEADLINE_MS = 120_000;
+/** Node looks for overdue requests this many times within their deadline; its own 30 s would double it. */
+const RECEIVE_CHECKS = 4;
 const KEEP_ALIVE_MS = 75_000;
 /** Per listener: about 20 KiB each, so at most 20 MiB; descriptors stay below the usual 1024. */
 const CONNECTIONS_MAX = 512;
@@ -40,6 +43,8 @@ export interface HttpServerOptions {
   /** `host:port` of an extra listener on loopback; port 0 takes a free one. */
   readonly listen?: string | undefined;
   readonly log?: Logger | undefined;
+  /** Default 30 s; tests can't wait so long. */
+  readonly receiveDeadlineMs?: number | undefined;
 }
 
 export interface Listening {
@@ -61,6 +66,7 @@ export interface HttpServer {
 export function createHttpServer(agent: Agent, options: HttpServerOptions): HttpServer {
   const stopping = new AbortController();
   const app = createApp(agent, options.log, stopping.signal);
+  const { receiveDeadlineMs = RECEIVE_DEADLINE_MS } = options;
   const servers: Server[] = [];
   let removeSocket = async (): Promise<void> => undefined;
   let closed: Promise<void> | undefined;
@@ -69,11 +75,11 @@ export function createHttpServer(agent: Agent, options: HttpServerOptions): Http
     // Read before anything is bound: a wrong address must not leave a socket behind.
     const address = options.listen === undefined ? undefined : parseListen(options.listen);
     await app.ready();
-    const unix = createListener(app, () => undefined);
+    const unix = createListener(app, () => undefined, receiveDeadlineMs);
     removeSocket = await bindUnixSocket(unix, options.socketPath, options.group);
     servers.push(unix);
     if (address === undefined) return { socketPath: options.socketPath };
-    const tcp = createListener(app, refuseBrowser);
+    const tcp = createListener(app, refuseBrowser, receiveDeadlineMs);
     await listenOn(tcp, address).catch(async (cause: Error) => {
       await close(0);
       throw new HoldfastError('ConfigInvalid', `http.listen: ${cause.message}`, {
@@ -104,6 +110,8 @@ function createApp(agent: Agent, log: Logger | undefined, stopping: AbortSignal)
     ...(log === undefined ? { logger: false } : { loggerInstance: log }),
     // A line per request would write to the disk on every poll; failures are logged by the faces.
     logController: new LogController({ disableRequestLogging: true }),
+    // A path that the router can't read never reaches a face.
+    frameworkErrors: (error, _request, reply) => refuse(reply.raw, toRequestError(error)),
     bodyLimit: BODY_BYTES_MAX,
     handlerTimeout: HANDLER_DEADLINE_MS,
     exposeHeadRoutes: false,
@@ -123,22 +131,32 @@ function createApp(agent: Agent, log: Logger | undefined, stopping: AbortSignal)
 
 type Guard = (request: IncomingMessage) => HoldfastError | undefined;
 
-function createListener(app: FastifyInstance, guard: Guard): Server {
+function createListener(app: FastifyInstance, guard: Guard, receiveDeadlineMs: number): Server {
+  // The last answer begun on each connection.
+  const answers = new WeakMap<Duplex, ServerResponse>();
   const server = createServer(
     {
       maxHeaderSize: HEADER_BYTES_MAX,
-      requestTimeout: RECEIVE_DEADLINE_MS,
-      headersTimeout: RECEIVE_DEADLINE_MS,
+      requestTimeout: receiveDeadlineMs,
+      headersTimeout: receiveDeadlineMs,
+      connectionsCheckingInterval: Math.ceil(receiveDeadlineMs / RECEIVE_CHECKS),
       keepAliveTimeout: KEEP_ALIVE_MS,
     },
     (request, response) => {
+      answers.set(request.socket, response);
       const refusal = guard(request);
       if (refusal) refuse(response, refusal);
       else app.routing(request, response);
     },
   );
   server.maxConnections = CONNECTIONS_MAX;
-  server.on('clientError', answerClientError);
+  server.on('clientError', (thrown: NodeJS.ErrnoException, socket) => {
+    const answer = answers.get(socket);
+    const midway = answer?.headersSent && !answer.writableFinished;
+    // Nothing may be written into the middle of another answer.
+    if (midway || !socket.writable || thrown.code === 'ECONNRESET') socket.destroy();
+    else answerClientError(clientError(thrown.code, receiveDeadlineMs), socket);
+  });
   return server;
 }
 
@@ -148,26 +166,21 @@ function refuse(response: ServerResponse, error: HoldfastError): void {
 }
 
 /** Requests that Node's parser refused never reach the router: answered here, in our own shape. */
-function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const [status, body] = clientError(error.code);
-  const text = JSON.stringify(body);
+function answerClientError([status, error]: [string, HoldfastError], socket: Duplex): void {
+  const text = JSON.stringify(error);
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
   );
 }
 
-function clientError(code: string | undefined): [string, HoldfastError] {
+function clientError(code: string | undefined, receiveDeadlineMs: number): [string, HoldfastError] {
   if (code === 'HPE_HEADER_OVERFLOW') {
     const message = `the request's headers are larger than ${HEADER_BYTES_MAX / MiB} MiB`;
     return ['431 Request Header Fields Too Large', new HoldfastError('TooLarge', message)];
   }
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    const message = `the request was not complete within ${RECEIVE_DEADLINE_MS / 1000} s`;
+    const message = `the request was not complete within ${receiveDeadlineMs / 1000} s`;
     return ['408 Request Timeout', new HoldfastError('DeadlineExceeded', message)];
   }
   const message = `this isn't an HTTP/1.1 request (${code ?? 'unknown reason'})`;

@@ -17,7 +17,7 @@ import { kvRoutes } from './kv.ts';
 import { kvWatchRoute } from './kv-watch.ts';
 import { hostRoutes } from './host-routes.ts';
 import { statusRoutes } from './status-routes.ts';
-import { ErrorBody, NoQuery, ProbeReply } from './schema.ts';
+import { NoQuery, ProbeReply, type ErrorBody } from './schema.ts';
 import type { ApiInstance } from './type-provider.ts';
 import { volumeRoutes } from './volume-routes.ts';
 
@@ -33,8 +33,8 @@ export interface AgentApiOptions {
 const HEALTH_DEADLINE_MS = 2_000;
 
 export const agentApiFace: FastifyPluginAsync<AgentApiOptions> = async (app, options) => {
-  answerErrors(app as ApiInstance);
-  probeRoutes(app as ApiInstance, options.agent);
+  answerErrors(app);
+  probeRoutes(app, options.agent);
   await app.register(versionOne, { prefix: '/agent/v1', ...options });
 };
 

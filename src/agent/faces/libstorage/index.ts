@@ -36,7 +36,7 @@ export const libstorageFace: FastifyPluginAsync<{ agent: Agent }> = async (app, 
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('*', { parseAs: 'string' }, (request, body, done) => {
     if (body.length === 0) done(null, {});
-    else parseJson(request, body as string, done);
+    else void parseJson(request, body as string, done);
   });
   app.addHook('onRequest', async (request, reply) => {
     request.setDecorator(CLIENT, { serverName, instanceIds: [] });

@@ -77,5 +77,5 @@ export function goText(value: unknown, depth = 0): string {
     const members = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
     return `map[${members.map(([name, item]) => `${name}:${goText(item, depth + 1)}`).join(' ')}]`;
   }
-  return String(value);
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
