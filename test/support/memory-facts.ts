@@ -1,0 +1,31 @@
+import type { Device, FactStore, HostIdentity } from '../../src/devices/index.ts';
+
+/** A fact store that forgets with the test; keeps JSON, as the engine's does, and counts what it is asked to save. */
+export class MemoryFacts implements FactStore {
+  readonly devices = new Map<string, string>();
+  /** Ids in the order they were saved. */
+  readonly saves: string[] = [];
+  hostSaves = 0;
+  /** Which saves are refused, as by a full disk. */
+  refuse: (device: Device) => boolean = () => false;
+  #host: string | undefined;
+
+  async loadDevices(): Promise<Device[]> {
+    return [...this.devices.values()].map((json) => JSON.parse(json) as Device);
+  }
+
+  async saveDevice(device: Device): Promise<void> {
+    if (this.refuse(device)) throw new Error(`refused: ${device.id}`);
+    this.devices.set(device.id, JSON.stringify(device));
+    this.saves.push(device.id);
+  }
+
+  async loadHost(): Promise<HostIdentity | undefined> {
+    return this.#host === undefined ? undefined : (JSON.parse(this.#host) as HostIdentity);
+  }
+
+  async saveHost(host: HostIdentity): Promise<void> {
+    this.#host = JSON.stringify(host);
+    this.hostSaves += 1;
+  }
+}
