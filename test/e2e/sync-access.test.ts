@@ -114,7 +114,6 @@ describe.skipIf(missing !== undefined)(`etcd with TLS ${missing ?? ''}`, () => {
     await using follower = new Follower(engine, etcd.tlsEndpoint, { tls });
     await follower.reached('offline');
     const { error } = follower.changes.find(({ to }) => to === 'offline')!;
-    console.log(error?.message, '|', error?.hint);
     expect(error?.code).toBe('NotReachable');
     expect(error?.message).toMatch(message);
     expect(error?.hint).toContain('tls.caFile');
@@ -126,7 +125,11 @@ describe.skipIf(missing !== undefined)(`etcd with TLS ${missing ?? ''}`, () => {
     await using plain = new Follower(engine, etcd.tlsEndpoint.replace('https', 'http'));
     await using secure = new Follower(engine, `127.0.0.1:${etcd.clientPort}`, { tls, id: 'two' });
     await Promise.all([plain.reached('offline'), secure.reached('offline')]);
-    console.log(plain.replicator.status().lastError, secure.replicator.status().lastError);
+    for (const { changes } of [plain, secure]) {
+      const { error } = changes.find(({ to }) => to === 'offline')!;
+      expect(error?.code).toBe('NotReachable');
+      expect(error?.hint).toMatch(/https:\/\/|speaks TLS/);
+    }
   });
 
   it('material that is no PEM is refused, before anything is sent', async () => {

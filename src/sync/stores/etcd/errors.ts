@@ -72,6 +72,12 @@ export function isAuthOff(error: ServiceError): boolean {
   return error.details.includes('authentication is not enabled');
 }
 
+/** TCP works, HTTP/2 doesn't come up: another program, or the other one of TLS and plain text. */
+const NO_HTTP2 = /no connection: (Failed to connect|Protocol error)/;
+const NO_HTTP2_HINT =
+  'something listens there that does not speak as an etcd would: is it the client port (2379), ' +
+  'and should the endpoint be https:// (or http://)?';
+
 const TLS_WORDS = /certificate|self.signed|TLS|SSL|issuer|altnames|alert/i;
 const TLS_HINT =
   'check tls.caFile, tls.certFile and tls.keyFile of the sync target, and whether the endpoint speaks TLS';
@@ -81,7 +87,8 @@ const TLS_HINT =
  * write was done; the caller's transaction has to tell.
  */
 export function toEtcdError(error: ServiceError, endpoint: string): HoldfastError {
-  const said = `etcd at ${endpoint}: ${error.details || error.message}`;
+  const words = inPlainWords(error.details || error.message);
+  const said = `etcd at ${endpoint}: ${words}`;
   const meaning = MEANINGS.find(({ text }) => error.details.includes(text));
   if (meaning) {
     return new HoldfastError(meaning.code, said, {
@@ -96,7 +103,8 @@ export function toEtcdError(error: ServiceError, endpoint: string): HoldfastErro
     return new HoldfastError('InvalidArgument', said, { cause: error });
   }
   if (error.code === status.UNAVAILABLE || error.code === status.DEADLINE_EXCEEDED) {
-    const hint = TLS_WORDS.test(error.details) ? TLS_HINT : undefined;
+    const noHttp2 = NO_HTTP2.test(words) ? NO_HTTP2_HINT : undefined;
+    const hint = TLS_WORDS.test(words) ? TLS_HINT : noHttp2;
     return new HoldfastError('NotReachable', said, { hint, cause: error });
   }
   if (/etcdserver:|auth:/.test(error.details)) {
@@ -106,4 +114,14 @@ export function toEtcdError(error: ServiceError, endpoint: string): HoldfastErro
     hint: 'is this the client port (2379) of an etcd v3 server?',
     cause: error,
   });
+}
+
+/** Without the library's own frame: its time stamp would make each failure look like a new one. */
+function inPlainWords(details: string): string {
+  const frame =
+    /^No connection established\. Last error: (?:Error: )?(.*?)(?:\s+\(\d{4}-[^)]*Z\))?\. Resolution note: /s;
+  const cause = frame.exec(details)?.[1];
+  if (cause === undefined) return details;
+  const openssl = /:SSL routines:[^:]*:([^:]+):/.exec(cause)?.[1];
+  return `no connection: ${openssl ?? cause.trim()}`;
 }
