@@ -1,0 +1,154 @@
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { Child, type ChildExit } from './child.ts';
+import { compiledProgram, projectRoot } from './compiled.ts';
+import { callJson, type Answer } from './http-call.ts';
+import { makeTempFolder } from './temp-folder.ts';
+
+const run = promisify(execFile);
+const removeFolder = path.join(projectRoot, 'scripts/remove-folder.cjs');
+
+export interface AgentOptions {
+  /** YAML of `config.yaml`; default: all defaults. */
+  readonly config?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Put before the agent's own command line, e.g. `['ip', 'netns', 'exec', 'x']`. */
+  readonly wrapper?: readonly string[];
+  readonly args?: readonly string[];
+  /** Keep the state of an earlier agent: its folder. Default: a new temporary one. */
+  readonly folder?: string;
+}
+
+/** What execFile throws. */
+interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CliResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/**
+ * The real agent as a process, from dist/, with its state in one temporary folder. It dies with the
+ * process that started it. Nothing here needs vitest: the demo and the benches use it too.
+ */
+export class AgentProcess {
+  readonly folder: string;
+  readonly socket: string;
+  readonly stateDir: string;
+  readonly configFile: string;
+  readonly #options: AgentOptions;
+  #child: Child | undefined;
+
+  constructor(options: AgentOptions = {}) {
+    this.#options = options;
+    this.folder = options.folder ?? makeTempFolder('agent');
+    this.socket = path.join(this.folder, 's.sock');
+    this.stateDir = path.join(this.folder, 'state');
+    this.configFile = path.join(this.folder, 'config.yaml');
+    writeFileSync(this.configFile, options.config ?? '');
+  }
+
+  /** Resolves when it is ready. @throws with its last words when it isn't within 30 s. */
+  static async start(options: AgentOptions = {}): Promise<AgentProcess> {
+    const agent = new AgentProcess(options);
+    try {
+      await agent.start();
+      return agent;
+    } catch (thrown) {
+      await agent.remove();
+      throw thrown;
+    }
+  }
+
+  async start(): Promise<void> {
+    await this.launch();
+    await this.child.waitUntil('it is ready', () => this.isReady());
+  }
+
+  /** Starts it and waits for nothing. */
+  async launch(): Promise<void> {
+    const { wrapper = [], args = [], env } = this.#options;
+    const own = [process.execPath, cliProgram(), 'agent', ...this.#places(), ...args];
+    const [command, ...rest] = [...wrapper, ...own];
+    this.#child = await Child.start(command!, rest, {
+      env: { PATH: process.env['PATH'], HOME: this.folder, ...env },
+    });
+  }
+
+  get child(): Child {
+    if (!this.#child) throw new Error('the agent was not started');
+    return this.#child;
+  }
+
+  async isReady(): Promise<boolean> {
+    try {
+      return (await this.call('GET', '/readyz')).status === 200;
+    } catch {
+      return false;
+    }
+  }
+
+  /** SIGTERM, and its exit. */
+  stop(): Promise<ChildExit> {
+    return this.child.stop();
+  }
+
+  kill(): Promise<ChildExit> {
+    return this.child.kill();
+  }
+
+  /** The `holdfast` command against this agent; never throws for an exit code. */
+  async cli(...args: readonly string[]): Promise<CliResult> {
+    const all = [cliProgram(), ...this.#places(), ...args];
+    try {
+      const { stdout, stderr } = await run(process.execPath, all, { timeout: 60_000 });
+      return { code: 0, stdout, stderr };
+    } catch (thrown) {
+      const { code, signal, stdout, stderr } = thrown as Ended;
+      if (typeof code === 'number') return { code, stdout, stderr };
+      throw new Error(`holdfast ${args.join(' ')}: ended by ${signal}: ${stderr}`, {
+        cause: thrown,
+      });
+    }
+  }
+
+  /** The answer of the command as JSON. @throws when it fails */
+  async json<T>(...args: readonly string[]): Promise<T> {
+    const { code, stdout, stderr } = await this.cli(...args, '-o', 'json');
+    if (code !== 0) throw new Error(`holdfast ${args.join(' ')}: exit ${code}: ${stderr}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  /** One HTTP call over the socket; the answer's body is decoded. */
+  call<T = unknown>(method: string, url: string, json?: unknown): Promise<Answer & { json: T }> {
+    const headers = json === undefined && method !== 'GET' ? ['Content-Length', '0'] : [];
+    return callJson<T>(this.socket, { method, path: url, json, headers });
+  }
+
+  /** Kills it, unmounts and detaches whatever it left, deletes its folder. */
+  async remove(): Promise<void> {
+    await this.#child?.kill();
+    await run(process.execPath, [removeFolder, '--lazy', this.folder]);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.remove();
+  }
+
+  #places(): string[] {
+    const { configFile, stateDir, socket } = this;
+    return ['--config', configFile, '--state-dir', stateDir, '--socket', socket];
+  }
+}
+
+function cliProgram(): string {
+  return compiledProgram('src/agent/cli/main.ts', ['src', 'native']);
+}
