@@ -4,6 +4,7 @@
  * names and body (as text: member order and indentation too) must be those of the recording, except
  * for the differences listed in libstorage-differences.ts, each of which must really be one.
  */
+import assert from 'node:assert/strict';
 import { expect, test } from 'vitest';
 import { isUuid } from '../../src/base/ids.ts';
 import {
@@ -107,11 +108,11 @@ class ChosenNames {
   learn({ label, request, answer }: Exchange, ours: Answer): void {
     if (answer.status === 201) {
       const id = idOf(ours.text);
-      expect(isUuid(id), label).toBe(true);
+      assert.ok(isUuid(id), `${label}: ${id}`);
       this.#ids.set(id, idOf(answer.body));
     } else if (answer.status === 200 && request.path.endsWith('?attach')) {
       const device = deviceOf(ours.text);
-      expect(device.startsWith(`${this.#folder}/`), `${label}: ${device}`).toBe(true);
+      assert.ok(device.startsWith(`${this.#folder}/`), `${label}: ${device}`);
       this.#devices.set(device, deviceOf(answer.body));
     }
   }

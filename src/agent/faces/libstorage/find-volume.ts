@@ -20,10 +20,11 @@ export function findService(agent: Agent, name: string): Presented {
   throw new HoldfastError('NotFound', `no volume service "${name}"`);
 }
 
-/** By id: on these routes a name is none, so that nothing is ever done to a volume of that name. @throws NotFound */
+/** By id, exactly: on these routes a name is none. @throws NotFound */
 export async function findById(agent: Agent, presented: Presented, id: string): Promise<Volume> {
-  if (!isUuid(id)) throw notFound(presented, id);
-  return within(presented, await agent.volumes.get(id), id);
+  const volume = await agent.volumes.get(id);
+  if (volume.spec.id !== id) throw notFound(presented, id);
+  return within(presented, volume, id);
 }
 
 /** By name, without regard to case: `?byName`. An id is no name. @throws NotFound */

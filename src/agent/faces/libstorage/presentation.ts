@@ -4,6 +4,9 @@ import type { Client } from './client.ts';
 import type { InstanceId } from './headers.ts';
 import { WireError } from './wire-error.ts';
 
+/** What an instance needs to know of the agent. */
+type Host = Pick<Agent, 'identity' | 'hostFacts'>;
+
 /** How a configured service shows itself to libStorage clients. */
 export interface Presented {
   readonly service: ServiceConfig;
@@ -31,7 +34,7 @@ export function serviceInfo({ service, driverName }: Presented, instance?: objec
 }
 
 /** JSON of the client as an instance of this service. */
-export function instanceInfo(agent: Agent, presented: Presented, id: InstanceId): object {
+export function instanceInfo(agent: Host, presented: Presented, id: InstanceId): object {
   const { driver, service, fields } = id;
   return {
     instanceID: {
@@ -67,11 +70,11 @@ export function requireInstanceId(client: Client, presented: Presented): Instanc
   throw new WireError(400, 'missing instance ID', { service: presented.service.name });
 }
 
-export function toInstance(agent: Agent, id: InstanceId): Instance {
+export function toInstance(agent: Host, id: InstanceId): Instance {
   return { id: instanceIdOf(agent, id), driver: id.driver, service: id.service };
 }
 
 /** Whoever can reach us is on this host (unix socket, loopback): without an id it is this host. */
-function instanceIdOf(agent: Agent, { id }: InstanceId): string {
+function instanceIdOf(agent: Host, { id }: InstanceId): string {
   return id === '' ? agent.identity.replicaId : id;
 }
