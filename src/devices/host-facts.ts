@@ -50,9 +50,10 @@ function readOsName(tree: Tree): string | undefined {
 function readCores(tree: Tree): number | undefined {
   let cores = 0;
   for (const range of tree.text('sys/devices/system/cpu/online')?.split(',') ?? []) {
-    const [first, last = first] = range.split('-').map(parseCount);
-    if (first === undefined || last === undefined) return undefined;
-    cores += last - first + 1;
+    const ends = /^(\d+)(?:-(\d+))?$/.exec(range);
+    if (!ends) return undefined;
+    const first = Number(ends[1]);
+    cores += Number(ends[2] ?? first) - first + 1;
   }
   return cores > 0 ? cores : undefined;
 }
