@@ -5,6 +5,13 @@ import type { FormatRequest } from './hostops.ts';
 const MKFS_DEADLINE_MS = 10 * 60_000;
 
 /**
+ * Block size of ext4, sector size of xfs. mkfs sees a file and would take 1 KiB and 512 bytes for small
+ * ones, but a loop device with direct I/O has the sectors of the disk below, and on one of 4 KiB (4Kn)
+ * such a file system can't be mounted (EINVAL). 4 KiB work on both, so an image can move.
+ */
+const BLOCK_BYTES = '4096';
+
+/**
  * mkfs on an image file of ours.
  *
  * ext4: no lazy initialisation, which would write for minutes after the first mount while the host is
@@ -18,13 +25,13 @@ export async function formatImage(request: FormatRequest, signal: AbortSignal): 
   const { path, uuid, label } = request;
   const options = { deadlineMs: MKFS_DEADLINE_MS, signal };
   if (request.fsType === 'ext4') {
-    const extended = 'lazy_itable_init=0,lazy_journal_init=0';
-    await runChild(
-      'mkfs.ext4',
-      ['-q', '-m', '0', '-e', 'remount-ro', '-E', extended, '-L', label, '-U', uuid, path],
-      options,
-    );
+    const layout = ['-b', BLOCK_BYTES, '-m', '0', '-e', 'remount-ro'];
+    const eager = ['-E', 'lazy_itable_init=0,lazy_journal_init=0'];
+    const names = ['-L', label, '-U', uuid];
+    await runChild('mkfs.ext4', ['-q', ...layout, ...eager, ...names, path], options);
   } else {
-    await runChild('mkfs.xfs', ['-q', '-L', label, '-m', `uuid=${uuid}`, path], options);
+    const sectors = ['-s', `size=${BLOCK_BYTES}`];
+    const names = ['-L', label, '-m', `uuid=${uuid}`];
+    await runChild('mkfs.xfs', ['-q', ...sectors, ...names, path], options);
   }
 }
