@@ -20,6 +20,8 @@ export interface MosquittoOptions {
   readonly port?: number;
   /** Answer every CONNECT with "not authorised" (MQTT 5 reason 0x87, MQTT 3.1.1 code 5). */
   readonly refuse?: boolean;
+  /** Further lines of mosquitto.conf(5), e.g. `acl_file …`. */
+  readonly config?: readonly string[];
 }
 
 export interface MqttMessage {
@@ -88,6 +90,7 @@ function configure(folder: string, port: number, options: MosquittoOptions): voi
     'persistence false',
     // Started as root it would become `mosquitto`, who may not read our folder.
     'user root',
+    ...(options.config ?? []),
   ];
   if (options.password !== undefined && options.refuse !== true) {
     const file = path.join(folder, 'passwords');

@@ -3,7 +3,7 @@ import type { Clock } from '../../../base/clock.ts';
 import { Wakeup } from '../../../base/wakeup.ts';
 import type { Agent } from '../../agent.ts';
 import type { Link } from './link.ts';
-import { documentTopics, renderDocument } from './payloads.ts';
+import { documentTopics, isAnotherRuns, renderDocument } from './payloads.ts';
 import type { FeedTimes } from './times.ts';
 import { isThing, type DocumentTopic, type Topics } from './topics.ts';
 
@@ -20,6 +20,8 @@ export interface DocumentsParts {
   readonly topics: Topics;
   readonly clock: Clock;
   readonly times: FeedTimes;
+  /** Another run of this agent's name said something as `state`. */
+  onAnotherRun(): void;
 }
 
 /**
@@ -57,7 +59,9 @@ export class Documents {
       if (sent?.digest === digestOf(payload)) return;
       // Its time stays: two that contradict each other must not become a storm.
       if (sent) this.#sent.set(topic, { ...sent, digest: '' });
-      return this.mark(topic);
+      this.mark(topic);
+      if (isAnotherRuns(payload, this.#parts.agent)) this.#parts.onAnotherRun();
+      return;
     }
     // A thing that was removed while we were away: rendered, it is empty, which clears it.
     const known = this.#sent.has(topic) || this.#dirty.has(topic);

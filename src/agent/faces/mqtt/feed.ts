@@ -10,6 +10,7 @@ import { Documents } from './documents.ts';
 import { EventStream } from './event-stream.ts';
 import { openLink, type Link } from './link.ts';
 import { lostPayload, stoppingPayload } from './payloads.ts';
+import { takenOver } from './reason.ts';
 import { FEED_TIMES, type FeedTimes } from './times.ts';
 import { isThing, Topics } from './topics.ts';
 
@@ -51,6 +52,12 @@ const BROKER_CODES: Partial<Record<ErrorCode, 'offline' | 'refused'>> = {
   ConfigInvalid: 'refused',
 };
 
+/**
+ * Times that another run may say our `state` before we give way to it. Once may be a broker that was
+ * restored from yesterday; a second time somebody wrote it after us. Many brokers don't tell of a takeover.
+ */
+const OTHER_RUNS_MAX = 2;
+
 /** Keeps a broker told. Nothing waits for it, and nothing is kept for a broker that isn't there. */
 export class MqttFeed implements Service {
   readonly id = 'mqtt';
@@ -65,6 +72,9 @@ export class MqttFeed implements Service {
   /** Of the connection there is. */
   #documents: Documents | undefined;
   #state: FeedState = 'stopped';
+  /** This run's `state` was at the broker: what else is there now came after it. */
+  #spoke = false;
+  #otherRuns = 0;
 
   constructor(options: MqttFeedOptions) {
     const { agent, config } = options;
@@ -111,7 +121,10 @@ export class MqttFeed implements Service {
         if (outcome === undefined) throw error;
         this.#setState(outcome, error);
         const lastedMs = this.#clock.monoMs() - startedAtMs;
-        if (lastedMs > this.#times.healthyAfterMs) this.#backoff.reset();
+        if (lastedMs > this.#times.healthyAfterMs) {
+          this.#backoff.reset();
+          this.#otherRuns = 0;
+        }
         await this.#clock.sleep(this.#waitMs(outcome), signal);
       }
     }
@@ -125,8 +138,17 @@ export class MqttFeed implements Service {
   /** One connection, from its start to its end. */
   async #connectOnce(signal: AbortSignal): Promise<void> {
     const link = await this.#open(signal);
-    const parts = { agent: this.#agent, topics: this.#topics, clock: this.#clock };
-    const documents = new Documents({ ...parts, link, times: this.#times });
+    const documents = new Documents({
+      agent: this.#agent,
+      link,
+      topics: this.#topics,
+      clock: this.#clock,
+      times: this.#times,
+      onAnotherRun: () => {
+        if (this.#spoke) this.#otherRuns += 1;
+        if (this.#otherRuns >= OTHER_RUNS_MAX) link.destroy(takenOver(this.#options.config.url));
+      },
+    });
     this.#documents = documents;
     link.onMessage((topic, payload) => {
       const document = this.#topics.document(topic);
@@ -176,6 +198,7 @@ export class MqttFeed implements Service {
     await documents.drain(signal);
     await this.#events.drain(link, topics.full('events'), signal);
     if (signal.aborted) return;
+    this.#spoke = true;
     this.#setState('connected');
     await together(signal, [
       (inner) => documents.follow(inner),

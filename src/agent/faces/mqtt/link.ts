@@ -211,8 +211,9 @@ export class Link {
     this.destroy();
   }
 
-  /** Without a word: the broker will publish the will after its delay. */
-  destroy(): void {
+  /** Without a word: the broker will publish the will after its delay. @param reason what `closed` tells */
+  destroy(reason?: HoldfastError): void {
+    this.#gone ??= reason;
     this.#client.end(true);
     this.#client.stream.destroy();
   }

@@ -58,6 +58,16 @@ export function stoppingPayload({ epoch, version }: Agent, since: string): strin
   return JSON.stringify(payload);
 }
 
+/** True when it is the word of a living agent of our name that isn't this run; a will is nobody's word. */
+export function isAnotherRuns(payload: Buffer, { epoch }: Agent): boolean {
+  try {
+    const said = JSON.parse(payload.toString('utf8')) as Partial<StatePayload> | null;
+    return said?.epoch !== undefined && said.epoch !== epoch && said.state !== 'lost';
+  } catch {
+    return false;
+  }
+}
+
 function infoPayload(agent: Agent): InfoPayload {
   return {
     replicaId: agent.identity.replicaId,

@@ -43,13 +43,15 @@ export function refusal(where: string, thrown: Error): HoldfastError {
 
 /** What a DISCONNECT of the broker means. */
 export function farewell(where: string, code: number, reason: string | undefined): HoldfastError {
-  if (code === TAKEN_OVER) {
-    return new HoldfastError('Conflict', `${where}: another client took over our session`, {
-      hint: 'two agents have one replica id: was a state folder copied to another host?',
-    });
-  }
+  if (code === TAKEN_OVER) return takenOver(where);
   const message = `the broker said goodbye, reason ${code}${reason ? `: ${reason}` : ''}`;
   return said(where, code, message) ?? lost(where, message);
+}
+
+export function takenOver(where: string): HoldfastError {
+  return new HoldfastError('Conflict', `${where}: another agent speaks as this replica`, {
+    hint: 'two agents have one replica id: was a state folder copied to another host?',
+  });
 }
 
 export function lost(where: string, message: string, cause?: unknown): HoldfastError {
