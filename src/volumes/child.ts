@@ -33,8 +33,7 @@ export async function runChild(
   args: readonly string[],
   options: ChildOptions,
 ): Promise<ChildResult> {
-  if (options.signal.aborted)
-    throw new HoldfastError('Cancelled', `${command} was not started: the operation was cancelled`);
+  if (options.signal.aborted) throw cancelled(options.signal, `${command} was not started`);
   const deadline = AbortSignal.timeout(options.deadlineMs);
   const killer = AbortSignal.any([deadline, options.signal]);
   const result = await collect(command, args, killer);
@@ -44,11 +43,20 @@ export async function runChild(
       `${command} was killed after ${options.deadlineMs} ms`,
     );
   }
-  if (options.signal.aborted)
-    throw new HoldfastError('Cancelled', `${command} was killed: the operation was cancelled`);
+  if (options.signal.aborted) throw cancelled(options.signal, `${command} was killed`);
   if ((options.accept ?? [0]).includes(result.exitCode)) return result;
   throw failureOf(command, result);
 }
+
+/** Who aborts the signal may say why with an error of ours. */
+function cancelled({ reason }: AbortSignal, what: string): HoldfastError {
+  const ours = reason instanceof HoldfastError ? reason : undefined;
+  const why = ours?.message ?? 'the operation was cancelled';
+  return new HoldfastError(ours?.code ?? 'Cancelled', `${what}: ${why}`, { cause: reason });
+}
+
+/** Where tools are when the agent's own PATH lacks it (an empty part would mean the working directory). */
+const TOOL_FOLDERS = '/usr/sbin:/sbin:/usr/bin:/bin';
 
 function collect(
   command: string,
@@ -71,7 +79,7 @@ function collect(
     const child = spawn('setpriv', guarded, {
       stdio: ['ignore', 'pipe', 'pipe'],
       // Tools must speak English for us to read them; nothing else of our environment is theirs.
-      env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`, LC_ALL: 'C' },
+      env: { PATH: [process.env['PATH'], TOOL_FOLDERS].filter(Boolean).join(':'), LC_ALL: 'C' },
     });
     const kill = (): void => void child.kill('SIGKILL');
     killer.addEventListener('abort', kill, { once: true });

@@ -66,7 +66,7 @@ export function decideDetach(instance: Instance | undefined, force: boolean): De
   };
 }
 
-/** @throws Conflict while mounted anywhere, or attached and `force` is not given */
+/** @throws Conflict while mounted anywhere; without `force` also when attached, or when its data is not there */
 export function decideRemove(force: boolean): Decide {
   return ({ spec, status }, seen) => {
     const mounts = [
@@ -86,6 +86,14 @@ export function decideRemove(force: boolean): Decide {
         'Conflict',
         `volume "${spec.name}" is attached to ${attached.instanceId}; nothing was removed`,
         { hint: 'detach it first, or remove it with force' },
+      );
+    }
+    if (!seen.present && !force) {
+      // Absence is not deletion: the disk that holds it may only be unplugged.
+      throw new HoldfastError(
+        'Conflict',
+        `the data of volume "${spec.name}" is not at ${seen.path}; the volume is kept`,
+        { hint: 'is its disk there and mounted? With force only the record of it is removed' },
       );
     }
     return { facts: { ...factsOf(status.attachments, seen), attachmentsAfter: 0 } };
@@ -115,7 +123,6 @@ function isThere({ deviceName }: Attachment, { devices, path }: Observation): bo
 
 function factsOf(attachments: readonly Attachment[], seen: Observation): PlanFacts {
   return {
-    attachmentsBefore: attachments.length,
     attachmentsAfter: attachments.length,
     mounted: seen.mountPoint !== undefined,
     attached: seen.devices.length > 0,

@@ -20,7 +20,7 @@
  */
 export { VolumeManager, type VolumeManagerOptions } from './manager.ts';
 export { type BootVerdict } from './boot.ts';
-export { OPERATION_KINDS, stepsOf, type OperationKind, type Step } from './planner.ts';
+export { OPERATION_KINDS, stepsOf, undoStepsOf, type OperationKind, type Step } from './planner.ts';
 export { type StepHook, type StuckOperation, type VolumeEvent } from './runner.ts';
 export type {
   Attachment,

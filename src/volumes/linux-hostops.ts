@@ -10,7 +10,7 @@ import {
   statfs,
   unlink,
 } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { systemClock, type Clock } from '../base/clock.ts';
 import { hasErrno, HoldfastError } from '../base/errors.ts';
 import type { MountEntry } from '../devices/index.ts';
@@ -61,7 +61,12 @@ export class LinuxHostOps implements HostOps {
       `make the directory ${path}`,
       mkdir(path, { recursive: true, mode }),
     );
-    if (first !== undefined) await syncDirectory(dirname(first));
+    if (first === undefined) return;
+    // Each new level is an entry in the one above.
+    const top = resolve(first);
+    for (let made = resolve(path); made.length >= top.length; made = dirname(made)) {
+      await syncDirectory(dirname(made));
+    }
   }
 
   async makeDirectory(path: string, mode: number): Promise<void> {

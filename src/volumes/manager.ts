@@ -23,7 +23,13 @@ import type { OperationKind } from './planner.ts';
 import { Records } from './records.ts';
 import { Recovery } from './recovery.ts';
 import { specOf } from './request.ts';
-import { Runner, type StepHook, type StuckOperation, type VolumeEvent } from './runner.ts';
+import {
+  OPERATION_DEADLINE_MS,
+  Runner,
+  type StepHook,
+  type StuckOperation,
+  type VolumeEvent,
+} from './runner.ts';
 import { Services } from './services.ts';
 import type { CreateRequest, Instance, ServiceConfig, Volume, Volumes } from './volume.ts';
 
@@ -39,6 +45,8 @@ export interface VolumeManagerOptions {
   readonly onStep?: StepHook | undefined;
   readonly hostOps?: HostOps | undefined;
   readonly clock?: Clock | undefined;
+  /** Default: OPERATION_DEADLINE_MS. */
+  readonly deadlinesMs?: Partial<Readonly<Record<OperationKind, number>>> | undefined;
 }
 
 /** After `close` has waited this long, the children of running operations are killed; recovery ends them. */
@@ -69,8 +77,9 @@ export class VolumeManager implements Volumes {
     const services = new Services(options.services);
     const records = new Records(engine);
     const onStep = options.onStep ?? (() => undefined);
-    const runner = new Runner({ journal, drivers, bootId, clock, onEvent, onStep });
-    const parts = { hostOps, records, journal, runner, drivers, services, bootId, clock, onEvent };
+    const deadlinesMs = { ...OPERATION_DEADLINE_MS, ...options.deadlinesMs };
+    const runner = new Runner({ journal, drivers, bootId, clock, onEvent, onStep, deadlinesMs });
+    const parts = { hostOps, records, journal, runner, drivers, services, bootId, clock };
     this.#clock = clock;
     this.#bootId = bootId;
     this.#services = services;

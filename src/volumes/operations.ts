@@ -6,9 +6,9 @@ import type { Decide } from './decide.ts';
 import type { Driver, KernelView } from './drivers/driver.ts';
 import type { HostOps } from './hostops.ts';
 import type { Journal, OpenEntry } from './journal.ts';
-import { plan, type OperationKind } from './planner.ts';
+import { AT_REST, plan, type OperationKind } from './planner.ts';
 import type { Records, Stored } from './records.ts';
-import { OPERATION_DEADLINE_MS, type Runner, type VolumeEvent } from './runner.ts';
+import type { Runner } from './runner.ts';
 import type { Services } from './services.ts';
 import type { DriverName, ServiceConfig, Volume } from './volume.ts';
 
@@ -25,17 +25,7 @@ export interface OperationsParts {
   readonly drivers: Readonly<Record<DriverName, Driver>>;
   readonly services: Services;
   readonly clock: Clock;
-  readonly onEvent: (event: VolumeEvent) => void;
 }
-
-const DONE: Readonly<Record<OperationKind, string>> = {
-  create: 'created',
-  mount: 'mounted',
-  unmount: 'unmounted',
-  attach: 'attached',
-  detach: 'detached',
-  remove: 'removed',
-};
 
 /** One operation at a time per volume, from the look at what is there to the new record. */
 export class Operations {
@@ -60,14 +50,13 @@ export class Operations {
   create(volume: Volume, service: ServiceConfig): Promise<Volume> {
     return this.exclusive(volume.spec.id, 'create', async () => {
       const { journal, drivers } = this.#parts;
-      const facts = { attachmentsBefore: 0, attachmentsAfter: 0, mounted: false, attached: false };
       await drivers[service.driver].checkRoom(volume.spec, service);
-      const steps = plan('create', service.driver, facts);
+      const steps = plan('create', service.driver, AT_REST);
       const open = await journal.begin(
         { kind: 'create', before: volume, startedAt: this.#now(), plan: steps },
         0,
       );
-      return (await this.#carryOut(open, service))!;
+      return (await this.#parts.runner.carryOut(open, service, false))!;
     });
   }
 
@@ -77,7 +66,7 @@ export class Operations {
    * @throws Unavailable, DeadlineExceeded
    */
   async exclusive<T>(id: string, kind: OperationKind, work: () => Promise<T>): Promise<T> {
-    const { clock } = this.#parts;
+    const { clock, runner } = this.#parts;
     if (this.#closed) throw new HoldfastError('Unavailable', 'the agent is stopping');
     if (this.#open >= OPERATIONS_MAX) {
       const message = `${this.#open} volume operations are under way, the most this agent takes`;
@@ -95,7 +84,7 @@ export class Operations {
       () => (this.#open -= 1),
       () => (this.#open -= 1),
     );
-    return within(turn, OPERATION_DEADLINE_MS[kind] + GRACE_MS, clock, () => {
+    return within(turn, runner.deadlinesMs[kind] + GRACE_MS, clock, () => {
       late = true;
       return this.#lateError(id, kind, begun);
     });
@@ -149,15 +138,11 @@ export class Operations {
       plan: plan(kind, volume.spec.driver, facts),
       ...(attachments ? { attachments } : {}),
     };
-    return this.#carryOut(await journal.begin(intent, stored.revision), service);
-  }
-
-  async #carryOut(open: OpenEntry, service: ServiceConfig): Promise<Volume | undefined> {
-    const { kind, before } = open.entry;
-    const after = await this.#parts.runner.carryOut(open, service, false);
-    const message = `volume "${before.spec.name}" ${DONE[kind]}`;
-    this.#parts.onEvent({ type: `volume.${DONE[kind]}`, subject: before.spec.id, message });
-    return after;
+    return this.#parts.runner.carryOut(
+      await journal.begin(intent, stored.revision),
+      service,
+      false,
+    );
   }
 
   /** What is stuck on this volume is tried again first. @throws why it still is */
@@ -190,8 +175,9 @@ export class Operations {
   }
 
   #lateError(id: string, kind: OperationKind, begun: boolean): HoldfastError {
-    const seconds = (OPERATION_DEADLINE_MS[kind] + GRACE_MS) / 1000;
-    const stuck = this.#parts.runner.stuck().find((one) => one.volumeId === id);
+    const { runner } = this.#parts;
+    const seconds = (runner.deadlinesMs[kind] + GRACE_MS) / 1000;
+    const stuck = runner.stuck().find((one) => one.volumeId === id);
     const where = stuck?.step ? `: ${stuck.operation} hangs in step ${stuck.step}` : '';
     const what = begun ? `${kind} took more than` : `${kind} waited for its turn for`;
     return new HoldfastError('DeadlineExceeded', `${what} ${seconds} s${where}`, {

@@ -46,7 +46,6 @@ export type Step =
 
 /** What the plan depends on, observed just before planning. */
 export interface PlanFacts {
-  readonly attachmentsBefore: number;
   /** Attachments that are left when the operation is done. */
   readonly attachmentsAfter: number;
   /** It is mounted at its own mount point, and stays so. */
@@ -54,6 +53,9 @@ export interface PlanFacts {
   /** A loop device holds the image now. */
   readonly attached: boolean;
 }
+
+/** Neither attached nor mounted. */
+export const AT_REST: PlanFacts = { attachmentsAfter: 0, mounted: false, attached: false };
 
 export interface Plan {
   readonly steps: readonly Step[];
@@ -71,16 +73,16 @@ export function plan(kind: OperationKind, driver: DriverName, facts: PlanFacts):
 function loopPlan(kind: OperationKind, facts: PlanFacts): Plan {
   // A loop device lives as long as it is mounted or attached to somebody, and not longer.
   const releases: Step[] = facts.mounted || facts.attachmentsAfter > 0 ? [] : ['detach-loop'];
+  // A device that was there before is somebody's.
+  const takesBackDevice: Step[] = facts.attached ? [] : ['detach-loop'];
   switch (kind) {
     case 'create':
       return { steps: ['allocate-image', 'format'], undo: ['unlink-image'], noReturn: undefined };
     case 'mount':
       return {
         steps: ['check-image', 'attach-loop', 'verify-fs', 'make-mount-point', 'mount'],
-        undo: [
-          'remove-mount-point',
-          ...(facts.attachmentsBefore > 0 ? [] : (['detach-loop'] as const)),
-        ],
+        // A redo may fail with the mount of the interrupted run still there: it goes first.
+        undo: ['unmount', 'remove-mount-point', ...takesBackDevice],
         noReturn: undefined,
       };
     case 'unmount':
@@ -91,10 +93,9 @@ function loopPlan(kind: OperationKind, facts: PlanFacts): Plan {
         noReturn: 'remove-mount-point',
       };
     case 'attach':
-      // Undo leaves the device when another attachment, or the mount, needed it before.
       return {
         steps: ['check-image', 'attach-loop'],
-        undo: facts.mounted || facts.attachmentsBefore > 0 ? [] : ['detach-loop'],
+        undo: takesBackDevice,
         noReturn: undefined,
       };
     case 'detach':
@@ -130,11 +131,10 @@ function dirPlan(kind: OperationKind): Plan {
 
 /** Every step an operation can have with this driver, whatever the facts: the kill points. */
 export function stepsOf(kind: OperationKind, driver: DriverName): readonly Step[] {
-  const longest: PlanFacts = {
-    attachmentsBefore: 0,
-    attachmentsAfter: 0,
-    mounted: false,
-    attached: true,
-  };
-  return plan(kind, driver, longest).steps;
+  return plan(kind, driver, { ...AT_REST, attached: true }).steps;
+}
+
+/** Every step that can take an operation back: kill points as well. */
+export function undoStepsOf(kind: OperationKind, driver: DriverName): readonly Step[] {
+  return plan(kind, driver, AT_REST).undo;
 }

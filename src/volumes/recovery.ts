@@ -6,8 +6,8 @@
  * volume whose data is missing gets a condition that says so, and stays.
  */
 import type { Clock } from '../base/clock.ts';
-import { messageOf, toHoldfastError } from '../base/errors.ts';
-import { inParallel } from './deadline.ts';
+import { HoldfastError, messageOf, toHoldfastError } from '../base/errors.ts';
+import { inParallel, within } from './deadline.ts';
 import type { Driver, KernelView } from './drivers/driver.ts';
 import { same, type Journal, type OpenEntry } from './journal.ts';
 import type { Operations } from './operations.ts';
@@ -19,6 +19,8 @@ import type { DriverName, Volume } from './volume.ts';
 
 /** Volumes looked after side by side: a sick disk holds up its own, the others pass. */
 const WIDTH = 8;
+/** How long a start waits for one interrupted operation: then it goes on by itself, and only its volume waits. */
+const FINISH_WAIT_MS = 10_000;
 
 export interface RecoveryParts {
   readonly records: Records;
@@ -38,20 +40,26 @@ export class Recovery {
     this.#parts = parts;
   }
 
-  /** Every operation that an earlier run began is finished or rolled back; what can be neither is stuck and says why. */
+  /** Every operation that an earlier run began is finished or rolled back; what can be neither is stuck and says why, what is slow goes on by itself. */
   async finishInterrupted(): Promise<void> {
     const entries = await this.#parts.journal.list();
     await inParallel(entries, WIDTH, (open) => this.#finish(open));
   }
 
   async #finish(open: OpenEntry): Promise<void> {
-    const { services, runner, operations } = this.#parts;
+    const { services, runner, operations, clock } = this.#parts;
     const { entry } = open;
     try {
-      await operations.exclusive(entry.volumeId, entry.kind, async () => {
+      const work = operations.exclusive(entry.volumeId, entry.kind, async () => {
         const service = services.of(entry.before.spec);
         await operations.redo(open, service);
       });
+      await within(
+        work,
+        FINISH_WAIT_MS,
+        clock,
+        () => new HoldfastError('DeadlineExceeded', 'late'),
+      );
     } catch (thrown) {
       const error = toHoldfastError(thrown);
       // The runner knows what got as far as a step; what could not even begin is noted here.

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { HoldfastError, toHoldfastError } from '../base/errors.ts';
+import { HoldfastError, isErrorCode, toHoldfastError } from '../base/errors.ts';
 import type { Driver, StepContext } from './drivers/driver.ts';
 import type { Journal, JournalEntry, OpenEntry } from './journal.ts';
 import { rolledBack, stuckAs, succeeded } from './outcome.ts';
@@ -16,6 +16,15 @@ export const OPERATION_DEADLINE_MS: Readonly<Record<OperationKind, number>> = {
   detach: 60_000,
   // Deleting millions of files.
   remove: 60 * 60_000,
+};
+
+const DONE: Readonly<Record<OperationKind, string>> = {
+  create: 'created',
+  mount: 'mounted',
+  unmount: 'unmounted',
+  attach: 'attached',
+  detach: 'detached',
+  remove: 'removed',
 };
 
 export type StepHook = (
@@ -51,11 +60,14 @@ export interface RunnerOptions {
   readonly clock: Clock;
   readonly onEvent: (event: VolumeEvent) => void;
   readonly onStep: StepHook;
+  readonly deadlinesMs: Readonly<Record<OperationKind, number>>;
 }
 
 interface Running {
   readonly open: OpenEntry;
   readonly overdueAtMs: number;
+  /** Aborted with the error that its children and next steps end with. */
+  readonly ending: AbortController;
   step?: Step;
 }
 
@@ -65,10 +77,14 @@ export class Runner {
   readonly #running = new Map<string, Running>();
   /** Volume id -> the operation that could neither finish nor be rolled back. */
   readonly #stuck = new Map<string, { readonly open: OpenEntry; readonly error: HoldfastError }>();
-  readonly #stop = new AbortController();
+  #stopped = false;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+  }
+
+  get deadlinesMs(): Readonly<Record<OperationKind, number>> {
+    return this.#options.deadlinesMs;
   }
 
   /** @returns the record afterwards; undefined when the volume is gone. @throws why it failed; it is rolled back or stuck then */
@@ -78,23 +94,31 @@ export class Runner {
     redo: boolean,
   ): Promise<Volume | undefined> {
     const { entry } = open;
-    const limitMs = OPERATION_DEADLINE_MS[entry.kind];
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(limitMs)]);
+    const { clock } = this.#options;
+    const limitMs = this.deadlinesMs[entry.kind];
+    const ending = new AbortController();
+    if (this.#stopped) ending.abort(stopping(entry));
     const context: StepContext = {
       kind: entry.kind,
       volume: open.stored.volume,
       service,
       redo,
-      signal,
+      signal: ending.signal,
       found: {},
     };
-    const running: Running = { open, overdueAtMs: this.#options.clock.monoMs() + limitMs };
+    const running: Running = { open, overdueAtMs: clock.monoMs() + limitMs, ending };
     this.#running.set(entry.opId, running);
+    // Not AbortSignal.any with AbortSignal.timeout: on Node 20 the collector takes the timer away.
+    const timer = new AbortController();
+    void clock.sleep(limitMs, timer.signal).then(() => {
+      if (!timer.signal.aborted) ending.abort(overdue(entry, limitMs));
+    });
     try {
       if (entry.direction === 'back')
         return await this.#rollBack(open, context, running, lastError(open));
       return await this.#forward(open, context, running);
     } finally {
+      timer.abort();
       this.#running.delete(entry.opId);
     }
   }
@@ -109,7 +133,9 @@ export class Runner {
     try {
       for (const step of entry.steps) {
         if (step === entry.noReturn) returnable = false;
-        if (step !== 'record') await this.#step(step, context, running);
+        if (step === 'record') continue;
+        context.signal.throwIfAborted();
+        await this.#step(step, context, running);
       }
     } catch (thrown) {
       // An interrupted remove was acknowledged: it goes forward or waits for a person, never back.
@@ -120,6 +146,11 @@ export class Runner {
     }
     const after = succeeded(entry, open.stored.volume, context.found, this.#options.bootId);
     await this.#record(open, after, running);
+    this.#emit(
+      `volume.${DONE[entry.kind]}`,
+      open,
+      `volume "${entry.before.spec.name}" ${DONE[entry.kind]}`,
+    );
     return after;
   }
 
@@ -132,8 +163,7 @@ export class Runner {
     const { entry } = open;
     try {
       for (const step of entry.undo) {
-        running.step = step;
-        await this.#driver(open).run(step, context);
+        await this.#step(step, context, running);
       }
     } catch (thrown) {
       throw await this.#giveUp(open, thrown, 'back');
@@ -151,20 +181,8 @@ export class Runner {
   async #step(step: Step, context: StepContext, running: Running): Promise<void> {
     running.step = step;
     await this.#options.onStep(context.kind, step, 'before');
-    if (context.signal.aborted) throw this.#abortedAt(step, context);
     await this.#driver(running.open).run(step, context);
     await this.#options.onStep(context.kind, step, 'after');
-  }
-
-  #abortedAt(step: Step, { kind, volume }: StepContext): HoldfastError {
-    const why = this.#stop.signal.aborted
-      ? 'the agent is stopping'
-      : `it took more than ${OPERATION_DEADLINE_MS[kind]} ms`;
-    const code = this.#stop.signal.aborted ? 'Cancelled' : 'DeadlineExceeded';
-    return new HoldfastError(
-      code,
-      `${kind} of "${volume.spec.name}" stopped before ${step}: ${why}`,
-    );
   }
 
   async #record(open: OpenEntry, after: Volume | undefined, running: Running): Promise<void> {
@@ -221,12 +239,12 @@ export class Runner {
 
   stuck(): StuckOperation[] {
     const nowMs = this.#options.clock.monoMs();
-    const overdue = [...this.#running.values()].filter((running) => running.overdueAtMs < nowMs);
+    const late = [...this.#running.values()].filter((running) => running.overdueAtMs < nowMs);
     const waiting = [...this.#stuck.values()].filter(
       ({ open }) => !this.#running.has(open.entry.opId),
     );
     return [
-      ...overdue.map(({ open, step }) => describe(open, { step })),
+      ...late.map(({ open, step }) => describe(open, { step })),
       ...waiting.map(({ open, error }) => describe(open, { error })),
     ];
   }
@@ -237,7 +255,8 @@ export class Runner {
 
   /** Kills the children of running operations; what they leave is recovered at the next start. */
   abort(): void {
-    this.#stop.abort();
+    this.#stopped = true;
+    for (const { ending, open } of this.#running.values()) ending.abort(stopping(open.entry));
   }
 
   #emit(type: string, { entry }: OpenEntry, message: string): void {
@@ -251,6 +270,16 @@ export class Runner {
   #now(): string {
     return new Date(this.#options.clock.wallMs()).toISOString();
   }
+}
+
+function overdue({ kind, before }: JournalEntry, limitMs: number): HoldfastError {
+  const message = `${kind} of volume "${before.spec.name}" took more than ${limitMs / 1000} s`;
+  return new HoldfastError('DeadlineExceeded', message);
+}
+
+function stopping({ kind, before }: JournalEntry): HoldfastError {
+  const message = `${kind} of volume "${before.spec.name}" was broken off: the agent is stopping`;
+  return new HoldfastError('Cancelled', message);
 }
 
 function describe(
@@ -269,5 +298,6 @@ function describe(
 
 function lastError({ stored }: OpenEntry): HoldfastError {
   const { condition } = stored.volume.status;
-  return new HoldfastError('HostFailed', condition?.message ?? 'an earlier attempt failed');
+  const code = isErrorCode(condition?.code) ? condition.code : 'HostFailed';
+  return new HoldfastError(code, condition?.message ?? 'an earlier attempt failed');
 }

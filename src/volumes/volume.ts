@@ -116,12 +116,12 @@ export interface Volumes {
     instance: Instance,
     options?: { force?: boolean | undefined },
   ): Promise<Volume>;
-  /** Idempotent; without `instance`: all attachments. @throws Conflict while mounted */
+  /** Idempotent; without `instance`: all attachments. @throws Conflict while others have its device mounted and not `force` */
   detach(
     ref: string,
     instance?: Instance,
     options?: { force?: boolean | undefined },
   ): Promise<Volume>;
-  /** @throws NotFound, Conflict while mounted or attached */
+  /** @throws NotFound, Conflict while mounted; without `force` also when attached, or when its data is not there */
   remove(ref: string, options?: { force?: boolean | undefined }): Promise<void>;
 }

@@ -63,7 +63,7 @@ export class DirDriver implements Driver {
       present: facts !== undefined,
       devices: [],
       ...(mounted ? { mountPoint: path } : {}),
-      otherMounts: mountsOf(path, view.everywhere ?? view.mounts),
+      otherMounts: mountsOf(path, view.mounts, view.everywhere),
       ...problemOf(path, facts?.kind),
     };
   }
@@ -105,7 +105,8 @@ export class DirDriver implements Driver {
   }
 
   async #refuseMountsOf(path: string): Promise<void> {
-    const mounts = mountsOf(path, await this.#site.hostOps.mountsEverywhere());
+    const { hostOps } = this.#site;
+    const mounts = mountsOf(path, await hostOps.mounts(), await hostOps.mountsEverywhere());
     if (mounts.length === 0) return;
     throw new HoldfastError(
       'Conflict',
@@ -134,8 +135,15 @@ function problemOf(path: string, kind: string | undefined): Pick<Observation, 'p
   };
 }
 
-/** Mount points inside the directory, and bind mounts of it, or of something in it, elsewhere. */
-function mountsOf(path: string, mounts: readonly MountEntry[]): string[] {
+/**
+ * Mount points inside the directory, and bind mounts of it, or of something in it, elsewhere.
+ * @param mounts of our own namespace: only there is `path` what we mean by it
+ */
+export function mountsOf(
+  path: string,
+  mounts: readonly MountEntry[],
+  everywhere: readonly MountEntry[] = mounts,
+): string[] {
   const within = (child: string, parent: string): boolean =>
     child === parent || child.startsWith(`${parent}/`);
   const holder = mounts
@@ -144,14 +152,14 @@ function mountsOf(path: string, mounts: readonly MountEntry[]): string[] {
       (best, mount) => (best && best.mountPoint.length > mount.mountPoint.length ? best : mount),
       undefined,
     );
-  const found = mounts.filter((mount) => within(mount.mountPoint, path));
+  const found = everywhere.filter((mount) => within(mount.mountPoint, path));
   if (holder && !within(holder.mountPoint, path)) {
     // A bind mount shows in its `root` field where in the file system it starts (proc(5)).
     const inside = joinRoot(
       holder.root,
       path.slice(holder.mountPoint === '/' ? 0 : holder.mountPoint.length),
     );
-    const sameFs = mounts.filter(
+    const sameFs = everywhere.filter(
       (mount) => mount.major === holder.major && mount.minor === holder.minor,
     );
     found.push(...sameFs.filter((mount) => within(mount.root, inside)));

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { formatBytes } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import type { MountEntry } from '../../devices/index.ts';
@@ -63,7 +64,7 @@ export class LoopDriver implements Driver {
 
   async observe(volume: Volume, service: ServiceConfig, view: KernelView): Promise<Observation> {
     const path = await this.#image(volume.spec, service);
-    const target = this.#target(volume.spec);
+    const target = await this.#target(volume.spec);
     const facts = await this.#site.hostOps.inspect(path);
     const loops = view.loops.filter((loop) => loop.backingFile === path);
     const here = view.mounts.filter((mount) => mount.mountPoint === target);
@@ -175,14 +176,15 @@ export class LoopDriver implements Driver {
   async #makeMountPoint({ volume }: StepContext): Promise<void> {
     const { hostOps, mountRoot } = this.#site;
     await hostOps.ensureDirectory(mountRoot, PRIVATE_MODE);
-    await hostOps.makeDirectory(`${mountRoot}/${volume.spec.id}`, PRIVATE_MODE);
-    await hostOps.makeDirectory(this.#target(volume.spec), PRIVATE_MODE);
+    const target = await this.#target(volume.spec);
+    await hostOps.makeDirectory(dirname(target), PRIVATE_MODE);
+    await hostOps.makeDirectory(target, PRIVATE_MODE);
   }
 
   async #mount({ volume, found }: StepContext): Promise<void> {
     const { hostOps } = this.#site;
     const { spec } = volume;
-    const target = this.#target(spec);
+    const target = await this.#target(spec);
     if (!found.device || !spec.fsType)
       throw new HoldfastError('Internal', `volume ${spec.id}: nothing is attached to mount`);
     const already = await this.#mountedAt(target, found.device);
@@ -219,23 +221,19 @@ export class LoopDriver implements Driver {
     const here = (await hostOps.mounts()).filter((mount) => mount.mountPoint === target);
     const loop = (await hostOps.loops()).find((candidate) => candidate.path === device);
     const foreign = here.find((mount) => !loop || !isOn(mount, loop));
-    if (foreign) {
-      throw new HoldfastError(
-        'Conflict',
-        `${target} has ${foreign.source} (${foreign.fsType}) mounted on it, which is not this volume`,
-        {
-          hint: `unmount it: umount ${target}`,
-        },
-      );
-    }
+    if (foreign) throw takenBy(foreign);
     return here.length > 0;
   }
 
-  async #unmount({ volume, service, found }: StepContext): Promise<void> {
+  async #unmount({ volume, service, found, kind }: StepContext): Promise<void> {
     const { hostOps } = this.#site;
-    const target = this.#target(volume.spec);
-    const [loop] = await this.#loops(await this.#image(volume.spec, service));
-    if (await this.#mountedAt(target, loop?.path)) {
+    const target = await this.#target(volume.spec);
+    const loops = await this.#loops(await this.#image(volume.spec, service));
+    const here = (await hostOps.mounts()).filter((mount) => mount.mountPoint === target);
+    const foreign = here.find((mount) => !loops.some((loop) => isOn(mount, loop)));
+    // A mount that failed because something else is there has nothing of its own to take back.
+    if (foreign && kind !== 'mount') throw takenBy(foreign);
+    if (!foreign && here.length > 0) {
       try {
         await hostOps.unmount(target);
       } catch (thrown) {
@@ -260,7 +258,8 @@ export class LoopDriver implements Driver {
   }
 
   async #removeMountPoint({ volume }: StepContext): Promise<void> {
-    for (const path of [this.#target(volume.spec), `${this.#site.mountRoot}/${volume.spec.id}`]) {
+    const target = await this.#target(volume.spec);
+    for (const path of [target, dirname(target)]) {
       try {
         await this.#site.hostOps.removeDirectory(path);
       } catch (thrown) {
@@ -311,13 +310,23 @@ export class LoopDriver implements Driver {
     return `${await this.#site.hostOps.realPath(service.path)}/${spec.id}.img`;
   }
 
-  #target(spec: VolumeSpec): string {
-    return `${this.#site.mountRoot}/${spec.id}/data`;
+  /** Links resolved here as well: the mount table has no others. */
+  async #target(spec: VolumeSpec): Promise<string> {
+    const { hostOps, mountRoot } = this.#site;
+    return `${await hostOps.realPath(mountRoot)}/${spec.id}/data`;
   }
 }
 
 function isOn(mount: MountEntry, loop: LoopFacts): boolean {
   return mount.major === loop.major && mount.minor === loop.minor;
+}
+
+function takenBy({ source, fsType, mountPoint }: MountEntry): HoldfastError {
+  return new HoldfastError(
+    'Conflict',
+    `${mountPoint} has ${source} (${fsType}) mounted on it, which is not this volume`,
+    { hint: `unmount it: umount ${mountPoint}` },
+  );
 }
 
 /** Twelve characters at most (xfs): enough to find the volume again from a bare image. */

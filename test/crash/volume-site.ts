@@ -1,0 +1,94 @@
+/** One place with volumes that lives through any number of crashes, and the files that must survive them. */
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { expect } from 'vitest';
+import { MiB } from '../../src/base/bytes.ts';
+import type { Volume } from '../../src/volumes/index.ts';
+import { expectedView, kernelView, type VolumeSiteFolders } from './volume-view.ts';
+import { VolumeProcess } from './volume-process.ts';
+import type { WorkerSite } from './volume-worker.ts';
+
+const PAYLOAD_BYTES = MiB;
+
+export class VolumeSite {
+  readonly folders: VolumeSiteFolders;
+  readonly #store: string;
+  /** Volume id -> checksum of the file in it that was synced. */
+  readonly #payloads = new Map<string, string>();
+
+  constructor(folder: string) {
+    const at = (name: string): string => path.join(folder, name);
+    this.folders = {
+      images: at('images'),
+      directories: at('directories'),
+      mountRoot: at('mounts'),
+    };
+    this.#store = at('store');
+  }
+
+  /** A new agent, which recovers first. @throws Died when it was killed while recovering */
+  async start(armed: Pick<WorkerSite, 'kill' | 'fail'> = {}): Promise<VolumeProcess> {
+    const worker = this.spawn(armed);
+    await worker.call('recover');
+    return worker;
+  }
+
+  spawn(armed: Pick<WorkerSite, 'kill' | 'fail'> = {}): VolumeProcess {
+    return new VolumeProcess({
+      ...armed,
+      store: this.#store,
+      mountRoot: this.folders.mountRoot,
+      services: [
+        { name: 'loop', driver: 'loop', path: this.folders.images },
+        { name: 'dir', driver: 'dir', path: this.folders.directories },
+      ],
+    });
+  }
+
+  /** A file with known content, durable. The volume is mounted. */
+  writePayload({ spec, status }: Volume): void {
+    const bytes = randomBytes(PAYLOAD_BYTES);
+    const file = openSync(path.join(status.mountPoint!, 'payload'), 'w');
+    writeSync(file, bytes);
+    fsyncSync(file);
+    closeSync(file);
+    this.#payloads.set(spec.id, checksum(bytes));
+  }
+
+  /** Fine for a volume in which nothing was written. The volume is mounted. */
+  checkPayload({ spec, status }: Volume): void {
+    const wanted = this.#payloads.get(spec.id);
+    if (wanted === undefined) return;
+    expect(checksum(readFileSync(path.join(status.mountPoint!, 'payload'))), 'the file').toBe(
+      wanted,
+    );
+  }
+
+  /** Records, journal, kernel and folders agree, and every acknowledged volume is among them with its data. */
+  async check(worker: VolumeProcess, acknowledged: readonly Volume[]): Promise<readonly Volume[]> {
+    const volumes = await worker.call('list');
+    expect(await worker.call('journal'), 'entries in the journal').toBe(0);
+    expect(volumes.filter(({ status }) => status.phase !== 'ready')).toEqual([]);
+    expect(kernelView(this.folders)).toEqual(expectedView(this.folders, volumes));
+    for (const { spec } of acknowledged) {
+      expect(volumes.find((volume) => volume.spec.id === spec.id)?.spec).toEqual(spec);
+    }
+    for (const volume of volumes) {
+      if (volume.status.mountPoint !== undefined) this.checkPayload(volume);
+    }
+    return volumes;
+  }
+
+  /** Mounts what isn't, reads its file, and removes it. */
+  async readAndRemove(worker: VolumeProcess, { spec }: Volume): Promise<void> {
+    this.checkPayload(await worker.call('mount', spec.id));
+    await worker.call('detach', spec.id);
+    await worker.call('unmount', spec.id);
+    await worker.call('remove', spec.id);
+  }
+}
+
+function checksum(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
