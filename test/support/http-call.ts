@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
 
 export interface Call {
   readonly method?: string;
@@ -23,7 +24,10 @@ export function call(where: string | number, { method = 'GET', path, headers = [
     const target = typeof where === 'string' ? { socketPath: where } : { port: where };
     const hasHost = headers.some((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
     const all = hasHost ? [...headers] : ['Host', 'localhost', ...headers];
-    if (body !== undefined) all.push('Content-Length', String(Buffer.byteLength(body)));
+    // Without it Node says "chunked" for a POST that has no body; other clients don't.
+    if (body !== undefined || method !== 'GET') {
+      all.push('Content-Length', String(Buffer.byteLength(body ?? '')));
+    }
     const outgoing = request(
       { ...target, method, path, headers: all, agent: false },
       (response) => {
@@ -69,5 +73,34 @@ export function callRaw(where: string | number, bytes: string | Uint8Array): Pro
     socket.on('close', () => resolve(String(Buffer.concat(chunks))));
     socket.on('error', reject);
     socket.write(bytes);
+  });
+}
+
+export interface OpenStream {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The next line, decoded; undefined when the server has ended the stream. */
+  next(): Promise<unknown>;
+  close(): void;
+}
+
+/** A stream of JSON lines, read one at a time: what isn't asked for stays with the server. */
+export function openStream(socketPath: string, path: string): Promise<OpenStream> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, path, agent: false }, (response) => {
+      const lines = createInterface({ input: response })[Symbol.asyncIterator]();
+      const { statusCode: status = 0, headers } = response;
+      resolve({
+        status,
+        headers: headers as Record<string, string>,
+        next: async () => {
+          const { done, value } = await lines.next();
+          return done ? undefined : (JSON.parse(value) as unknown);
+        },
+        close: () => response.destroy(),
+      });
+    });
+    outgoing.on('error', reject);
+    outgoing.end();
   });
 }

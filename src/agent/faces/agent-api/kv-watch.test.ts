@@ -1,0 +1,149 @@
+/** Goal: a watcher sees each change once, in order, however slow it is, and learns when it can't go on. */
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { KiB } from '../../../base/bytes.ts';
+import { startHttpAgent } from '../../../../test/support/http-agent.ts';
+import { callJson, openStream, type OpenStream } from '../../../../test/support/http-call.ts';
+import type { ErrorBody, KvWatchLine } from './schema.ts';
+
+const HEARTBEAT_MS = 15_000;
+const WATCHES_MAX = 256;
+
+async function watch(socket: string, query = ''): Promise<OpenStream> {
+  const stream = await openStream(socket, `/agent/v1/kv/watch${query}`);
+  onTestFinished(() => stream.close());
+  return stream;
+}
+
+const line = async (stream: OpenStream): Promise<KvWatchLine> =>
+  (await stream.next()) as KvWatchLine;
+
+test('a line per revision, deletes without a value, other prefixes not at all', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const start = engine.revision;
+  const stream = await watch(socket, '?prefix=app');
+  expect(stream).toMatchObject({
+    status: 200,
+    headers: { 'content-type': 'application/x-ndjson' },
+  });
+  // The first line says that the watch is on: from here nothing is missed.
+  expect(await line(stream)).toEqual({ revision: start, changes: [] });
+  await engine.put('kv/app/a', Buffer.from('1'));
+  await engine.put('kv/apple', Buffer.from('x'));
+  await engine.put('devices/x', Buffer.from('x'));
+  await engine.txn(
+    [],
+    [
+      { type: 'put', key: 'kv/app/b', value: Uint8Array.of(255) },
+      { type: 'delete', key: 'kv/app/a' },
+    ],
+  );
+  expect(await line(stream)).toEqual({
+    revision: start + 1,
+    changes: [
+      {
+        type: 'put',
+        key: 'app/a',
+        value: 'MQ==',
+        text: '1',
+        createRevision: start + 1,
+        modRevision: start + 1,
+        version: 1,
+      },
+    ],
+  });
+  const second = await line(stream);
+  expect(second.revision).toBe(start + 4);
+  expect(second.changes).toHaveLength(2);
+  expect(second.changes).toContainEqual({
+    type: 'put',
+    key: 'app/b',
+    value: '/w==',
+    createRevision: start + 4,
+    modRevision: start + 4,
+    version: 1,
+  });
+  const deleted = second.changes.find(({ type }) => type === 'delete');
+  expect(deleted).toMatchObject({ key: 'app/a', modRevision: start + 4 });
+  expect(deleted).not.toHaveProperty('value');
+  expect(deleted).not.toHaveProperty('text');
+});
+
+test('from a revision on: what happened since comes first', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const first = await engine.put('kv/a', Buffer.from('1'));
+  await engine.put('kv/a', Buffer.from('2'));
+  const stream = await watch(socket, `?from=${first}`);
+  expect(await line(stream)).toEqual({ revision: first - 1, changes: [] });
+  expect((await line(stream)).changes).toMatchObject([{ text: '1' }]);
+  expect((await line(stream)).changes).toMatchObject([{ text: '2' }]);
+  await engine.put('kv/a', Buffer.from('3'));
+  expect((await line(stream)).changes).toMatchObject([{ text: '3' }]);
+});
+
+test('from a revision that is gone: the last line says so', async () => {
+  const { socket, engine } = await startHttpAgent();
+  for (let index = 0; index < 10; index += 1) await engine.put('kv/a', Buffer.from(`${index}`));
+  await engine.compact(engine.revision - 2);
+  const stream = await watch(socket, '?from=1');
+  expect(await line(stream)).toEqual({ revision: 0, changes: [] });
+  expect(await stream.next()).toMatchObject({ code: 'Compacted', retry: 'never' });
+  expect(await stream.next()).toBeUndefined();
+});
+
+test('a heartbeat tells the newest revision seen, so that a client can go on from there', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { socket, engine } = await startHttpAgent();
+  const stream = await watch(socket);
+  await line(stream);
+  const revision = await engine.put('kv/a', Buffer.from('1'));
+  await line(stream);
+  for (let beat = 0; beat < 2; beat += 1) {
+    vi.advanceTimersByTime(HEARTBEAT_MS);
+    expect(await line(stream)).toEqual({ revision, changes: [] });
+  }
+});
+
+test('a slow client gets every change once and in order, from the log', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const stream = await watch(socket, '?prefix=slow');
+  await line(stream);
+  // Far more than the buffers of a socket hold.
+  const count = 300;
+  const value = Buffer.alloc(64 * KiB, 'x');
+  for (let index = 0; index < count; index += 1) await engine.put(`kv/slow/${index}`, value);
+  for (let index = 0; index < count; index += 1) {
+    const { changes } = await line(stream);
+    expect(changes).toHaveLength(1);
+    expect(changes[0]!.key).toBe(`slow/${index}`);
+  }
+});
+
+test('when the agent stops, the last line says so', async () => {
+  const { socket, http } = await startHttpAgent();
+  const stream = await watch(socket);
+  await line(stream);
+  const closed = http.close();
+  expect(await stream.next()).toMatchObject({
+    code: 'Unavailable',
+    message: 'the agent is stopping',
+  });
+  expect(await stream.next()).toBeUndefined();
+  await closed;
+});
+
+test('the number of watches is bounded, and one that ended makes room', async () => {
+  const { socket } = await startHttpAgent();
+  const streams: OpenStream[] = [];
+  for (let count = 0; count < WATCHES_MAX; count += 1) streams.push(await watch(socket));
+  const path = '/agent/v1/kv/watch';
+  const refused = await callJson<ErrorBody>(socket, { path });
+  expect(refused.status).toBe(503);
+  expect(refused.json).toMatchObject({
+    code: 'Unavailable',
+    message: expect.stringContaining(`${WATCHES_MAX} watches`),
+    hint: expect.any(String),
+  });
+  streams[0]!.close();
+  await vi.waitFor(async () => expect((await watch(socket)).status).toBe(200));
+});

@@ -1,0 +1,205 @@
+/** Goal: any local process can use the engine: any bytes under any key, exactly what is there, and nothing else. */
+import { expect, test } from 'vitest';
+import { MiB } from '../../../base/bytes.ts';
+import { startHttpAgent } from '../../../../test/support/http-agent.ts';
+import { call, callJson } from '../../../../test/support/http-call.ts';
+import type { ErrorBody, KvBody, KvListReply, KvWriteReply } from './schema.ts';
+
+const at = (key: string, more = ''): string => `/agent/v1/kv?key=${encodeURIComponent(key)}${more}`;
+
+function put(socket: string, key: string, body: string | Uint8Array, more = '') {
+  return callBody<KvWriteReply>(socket, { method: 'PUT', path: at(key, more), body });
+}
+
+async function callBody<T>(socket: string, options: Parameters<typeof call>[1]) {
+  const { status, text } = await call(socket, options);
+  return { status, json: JSON.parse(text) as T };
+}
+
+const list = async (socket: string, query: string): Promise<KvListReply> =>
+  (await callJson<KvListReply>(socket, { path: `/agent/v1/kv/list${query}` })).json;
+
+test('put, get as JSON and as bytes, delete', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const first = await put(socket, 'app/color', 'blue');
+  const second = await put(socket, 'app/color', 'rot \u{1F534}');
+  expect(second.json.revision).toBe(first.json.revision + 1);
+  expect(second.json.revision).toBe(engine.revision);
+  const { json } = await callJson<KvBody>(socket, { path: at('app/color') });
+  expect(json).toEqual({
+    key: 'app/color',
+    value: Buffer.from('rot \u{1F534}').toString('base64'),
+    text: 'rot \u{1F534}',
+    createRevision: first.json.revision,
+    modRevision: second.json.revision,
+    version: 2,
+  });
+  const headers = ['Accept', 'application/octet-stream'];
+  const raw = await call(socket, { path: at('app/color'), headers });
+  expect(raw.text).toBe('rot \u{1F534}');
+  expect(raw.headers).toMatchObject({
+    'content-type': 'application/octet-stream',
+    'holdfast-revision': String(second.json.revision),
+  });
+  const deleted = await callBody<KvWriteReply>(socket, { method: 'DELETE', path: at('app/color') });
+  expect(deleted).toEqual({ status: 200, json: { revision: second.json.revision + 1 } });
+  for (const method of ['GET', 'DELETE']) {
+    const gone = await callBody<ErrorBody>(socket, { method, path: at('app/color') });
+    expect(gone).toMatchObject({ status: 404, json: { code: 'KeyNotFound' } });
+  }
+});
+
+test('a value is any bytes, whatever its content type says', async () => {
+  const { socket } = await startHttpAgent();
+  const all = Uint8Array.from({ length: 256 }, (_, index) => index);
+  for (const [index, type] of [
+    'application/json',
+    'text/plain',
+    'garbage;;',
+    '',
+    '*/*',
+  ].entries()) {
+    const path = at(`any/${index}`);
+    const headers = ['Content-Type', type];
+    expect((await call(socket, { method: 'PUT', path, headers, body: all })).status, type).toBe(
+      200,
+    );
+    const { json } = await callJson<KvBody>(socket, { path });
+    expect(Buffer.from(json.value, 'base64').equals(all), type).toBe(true);
+    expect(json, type).not.toHaveProperty('text');
+  }
+  await put(socket, 'empty', '');
+  expect((await callJson<KvBody>(socket, { path: at('empty') })).json).toMatchObject({
+    value: '',
+    text: '',
+  });
+});
+
+test('a value of 1 MiB is taken, one byte more is not', async () => {
+  const { socket, engine } = await startHttpAgent();
+  expect((await put(socket, 'big', Buffer.alloc(MiB, 'x'))).status).toBe(200);
+  const before = engine.revision;
+  const tooLarge = await put(socket, 'big', Buffer.alloc(MiB + 1, 'y'));
+  expect(tooLarge).toMatchObject({
+    status: 413,
+    json: { code: 'TooLarge', hint: expect.stringContaining('1 MiB') },
+  });
+  expect(engine.revision).toBe(before);
+});
+
+const KEYS = [
+  ['x'.repeat(1021), 200],
+  ['x'.repeat(1022), 400],
+  ['\u{1F600}/a b/%2F/..', 200],
+  ['/leading', 200],
+  ['a//b', 400],
+  ['a/', 400],
+  ['/', 400],
+  ['a\0b', 400],
+] as const;
+
+test('a key is any text of up to 1,021 bytes, its segments not empty', async () => {
+  const { socket } = await startHttpAgent();
+  for (const [key, status] of KEYS) {
+    const label = JSON.stringify(key.slice(0, 32));
+    expect((await put(socket, key, 'v')).status, label).toBe(status);
+    const got = await call(socket, { path: at(key) });
+    const shown = status === 200 ? { key: key.replace(/^\//, '') } : { code: 'InvalidArgument' };
+    expect(JSON.parse(got.text), label).toMatchObject(shown);
+    expect(got.status, label).toBe(status);
+  }
+});
+
+test('nothing outside kv/ can be read, listed, written or deleted', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const [device] = (await engine.list('devices')).kvs;
+  expect(device).toBeDefined();
+  for (const key of [device!.key, `../${device!.key}`, `/../${device!.key}`]) {
+    expect((await call(socket, { path: at(key) })).status, key).toBe(404);
+    expect((await call(socket, { method: 'DELETE', path: at(key) })).status, key).toBe(404);
+  }
+  await put(socket, device!.key, 'mine');
+  expect(await engine.get(device!.key)).toEqual(device);
+  expect((await list(socket, '')).kvs).toMatchObject([{ key: device!.key, text: 'mine' }]);
+});
+
+test('compare-and-swap: 0 means new, a number means that very revision', async () => {
+  const { socket } = await startHttpAgent();
+  const made = await put(socket, 'lock', 'a', '&ifRevision=0');
+  const { revision } = made.json;
+  const exists = await put(socket, 'lock', 'b', '&ifRevision=0');
+  expect(exists).toMatchObject({ status: 409, json: { code: 'KeyExists' } });
+  const swapped = await put(socket, 'lock', 'b', `&ifRevision=${revision}`);
+  expect(swapped.status).toBe(200);
+  const stale = await put(socket, 'lock', 'c', `&ifRevision=${revision}`);
+  expect(stale).toMatchObject({ status: 409, json: { code: 'KeyModified', retry: 'now' } });
+  const kept = { method: 'DELETE', path: at('lock', `&ifRevision=${revision}`) };
+  expect(await callBody(socket, kept)).toMatchObject({
+    status: 409,
+    json: { code: 'KeyModified' },
+  });
+  const path = at('lock', `&ifRevision=${swapped.json.revision}`);
+  expect((await call(socket, { method: 'DELETE', path })).status).toBe(200);
+});
+
+test('a list is the keys under a path, in order, in pages', async () => {
+  const { socket, engine } = await startHttpAgent();
+  for (const key of ['b', 'a/2', 'a/1', 'ab', 'a']) await put(socket, key, key);
+  const keys = async (query: string) => (await list(socket, query)).kvs.map(({ key }) => key);
+  expect(await keys('')).toEqual(['a', 'a/1', 'a/2', 'ab', 'b']);
+  // A path, not a beginning of text: neither `ab` nor `a` itself.
+  for (const prefix of ['a', '/a', 'a/'])
+    expect(await keys(`?prefix=${prefix}`)).toEqual(['a/1', 'a/2']);
+  expect(await keys('?prefix=none')).toEqual([]);
+  const page = await list(socket, '?limit=2');
+  expect(page).toMatchObject({ more: true, revision: engine.revision });
+  expect(page.kvs).toHaveLength(2);
+  expect(await keys('?limit=2&after=a/1')).toEqual(['a/2', 'ab']);
+  expect(await list(socket, '?limit=3&after=a/1')).toMatchObject({ more: false });
+});
+
+test('a page of big values ends before it fills the memory', async () => {
+  const { socket } = await startHttpAgent();
+  const count = 80;
+  for (let index = 0; index < count; index += 1) {
+    await put(socket, `big/${String(index).padStart(3, '0')}`, Buffer.alloc(MiB / 4));
+  }
+  const seen: string[] = [];
+  let pages = 0;
+  for (let after = ''; pages < count; pages += 1) {
+    const page = await list(socket, `?prefix=big${after === '' ? '' : `&after=${after}`}`);
+    seen.push(...page.kvs.map(({ key }) => key));
+    after = seen.at(-1) ?? '';
+    if (!page.more) break;
+    // 8 MiB, found out once per 64 entries.
+    expect(page.kvs.length).toBeLessThanOrEqual(64);
+  }
+  expect(pages).toBeGreaterThan(0);
+  expect(seen).toHaveLength(count);
+  expect(new Set(seen).size).toBe(count);
+});
+
+const REFUSED = [
+  ['GET', '/agent/v1/kv', 'query must have "key"'],
+  ['GET', '/agent/v1/kv?key=', '"key" must NOT have fewer than 1 characters'],
+  ['GET', '/agent/v1/kv?ky=a', 'query must have "key"'],
+  ['PUT', '/agent/v1/kv?key=a&ifRevison=1', 'query has an unknown property "ifRevison"'],
+  ['PUT', '/agent/v1/kv?key=a&ifRevision=-1', '"ifRevision" must be >= 0'],
+  ['PUT', '/agent/v1/kv?key=a&ifRevision=soon', '"ifRevision" must be integer'],
+  ['DELETE', '/agent/v1/kv?key=a&key=b', '"key" must be string'],
+  ['GET', '/agent/v1/kv/list?limit=0', '"limit" must be >= 1'],
+  ['GET', '/agent/v1/kv/list?limit=10001', '"limit" must be <= 10000'],
+  ['GET', '/agent/v1/kv/list?prefix=a//b', 'is not a key'],
+  ['GET', '/agent/v1/kv/watch?from=x', '"from" must be integer'],
+  ['GET', '/agent/v1/kv/watch?prefix=a%00', 'is not a key'],
+  ['POST', '/agent/v1/kv?key=a', 'no route POST /agent/v1/kv'],
+] as const;
+
+test('what is refused', async () => {
+  const { socket } = await startHttpAgent();
+  for (const [method, path, message] of REFUSED) {
+    const { status, text } = await call(socket, { method, path });
+    expect(JSON.parse(text), path).toMatchObject({ message: expect.stringContaining(message) });
+    expect(status, path).toBe(method === 'POST' ? 404 : 400);
+  }
+});
