@@ -44,7 +44,7 @@ export interface MountRequest {
   readonly device: string;
   readonly target: string;
   readonly fsType: FsType;
-  /** File-system options as in mount(8)'s `-o`. */
+  /** File-system options as in mount(8)'s `-o`; may be empty. */
   readonly data: string;
 }
 

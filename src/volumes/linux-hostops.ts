@@ -259,7 +259,7 @@ export class LinuxHostOps implements HostOps {
   async mount({ device, target, fsType, data }: MountRequest): Promise<void> {
     await attempt(
       `mount ${device} (${fsType}) at ${target}`,
-      mount({ source: device, target, type: fsType, data }),
+      mount({ source: device, target, type: fsType, ...(data === '' ? {} : { data }) }),
     );
   }
 

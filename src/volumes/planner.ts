@@ -19,7 +19,7 @@ export type OperationKind = (typeof OPERATION_KINDS)[number];
 export type Step =
   /** loop: the image, O_EXCL, with its final size. Redone from nothing when recovering. */
   | 'allocate-image'
-  /** loop: mkfs on that very image, with the UUID in the record; then synced. */
+  /** loop: mkfs on that very image, with the UUID in the record; then synced. Never twice on one image. */
   | 'format'
   /** loop: the image is there and has the size in the record. */
   | 'check-image'

@@ -6,6 +6,7 @@ import { compiledProgram } from '../support/compiled.ts';
 import type { Line, Verbs, WorkerSite } from './volume-worker.ts';
 
 const NEEDS = ['src/volumes', 'src/engine', 'src/base', 'native'];
+let program: string | undefined;
 
 /** The worker died before it answered. */
 export class Died extends Error {
@@ -26,7 +27,7 @@ export class VolumeProcess {
   #stderr = '';
 
   constructor(site: WorkerSite) {
-    const program = compiledProgram('test/crash/volume-worker.ts', NEEDS);
+    program ??= compiledProgram('test/crash/volume-worker.ts', NEEDS);
     // Killed with the test, even when that dies by SIGKILL (PR_SET_PDEATHSIG).
     const guard = ['--pdeathsig', 'KILL', '--', process.execPath, program, JSON.stringify(site)];
     this.#child = spawn('setpriv', guard, { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -42,6 +43,10 @@ export class VolumeProcess {
         resolve(signal ?? code);
       });
     });
+  }
+
+  get ended(): boolean {
+    return this.#dead;
   }
 
   /** @throws HoldfastError as the worker did; Died when it ended before it answered */

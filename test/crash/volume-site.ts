@@ -1,11 +1,13 @@
 /** One place with volumes that lives through any number of crashes, and the files that must survive them. */
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'vitest';
 import { MiB } from '../../src/base/bytes.ts';
 import type { Volume } from '../../src/volumes/index.ts';
-import { expectedView, kernelView, type VolumeSiteFolders } from './volume-view.ts';
+import { mountsUnder } from '../support/temp-folder.ts';
+import { attachedFiles, expectedView, kernelView, type VolumeSiteFolders } from './volume-view.ts';
 import { VolumeProcess } from './volume-process.ts';
 import type { WorkerSite } from './volume-worker.ts';
 
@@ -86,6 +88,14 @@ export class VolumeSite {
     await worker.call('detach', spec.id);
     await worker.call('unmount', spec.id);
     await worker.call('remove', spec.id);
+  }
+}
+
+/** Whatever a failed test left, so that its failure is told and not that of the next. */
+export function tearDown(folder: string): void {
+  for (const at of mountsUnder(folder)) execFileSync('umount', [at]);
+  for (const { device, file } of attachedFiles()) {
+    if (file.startsWith(`${folder}/`)) execFileSync('losetup', ['--detach', device]);
   }
 }
 

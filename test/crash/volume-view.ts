@@ -28,6 +28,7 @@ export function kernelView(site: VolumeSiteFolders): View {
     images: entries(site.images),
     directories: entries(site.directories),
     attached: attachedFiles()
+      .map(({ file }) => file)
       .filter((file) => under(site.images, file))
       .sort(),
     mounted: mountPoints()
@@ -54,12 +55,13 @@ export function expectedView(site: VolumeSiteFolders, volumes: readonly Volume[]
   };
 }
 
-/** As losetup(8) reads it: one line per attached device. */
-function attachedFiles(): string[] {
-  const files: string[] = [];
+/** As losetup(8) reads it: one entry per attached device. */
+export function attachedFiles(): { device: string; file: string }[] {
+  const files: { device: string; file: string }[] = [];
   for (const name of readdirSync('/sys/block')) {
     try {
-      files.push(readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trim());
+      const file = readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trim();
+      files.push({ device: `/dev/${name}`, file });
     } catch {
       continue; // No loop device, or nothing attached.
     }

@@ -3,7 +3,7 @@
  * acknowledged volume with its data, the interrupted operation finished or rolled back, and no orphan.
  * Method: the kill points are the planner's own lists; the witness is the kernel and the folders.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
   OPERATION_KINDS,
   stepsOf,
@@ -15,7 +15,7 @@ import {
 import { MiB } from '../../src/base/bytes.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { Died, type VolumeProcess } from './volume-process.ts';
-import { VolumeSite } from './volume-site.ts';
+import { tearDown, VolumeSite } from './volume-site.ts';
 
 const isRoot = process.getuid?.() === 0;
 const INSTANCE = { id: 'client-1', driver: 'holdfast', service: 'loop' };
@@ -90,13 +90,15 @@ const hits = new Map<string, number>();
 const outcomes = { completed: 0, 'rolled back': 0 };
 
 describe.runIf(isRoot)('killed at every step (needs root: loop devices and mounts)', () => {
+  let folder: string;
   let site: VolumeSite;
   let worker: VolumeProcess;
   /** Mounted with a file in it all the time; nothing may ever happen to it. */
   let bystander: Volume;
 
   beforeAll(async () => {
-    site = new VolumeSite(tempDir('crash-volumes'));
+    folder = tempDir('crash-volumes');
+    site = new VolumeSite(folder);
     worker = await site.start();
     const { spec } = await worker.call('create', { name: 'bystander', ...SHAPES.ext4.request });
     bystander = await worker.call('mount', spec.id);
@@ -104,10 +106,20 @@ describe.runIf(isRoot)('killed at every step (needs root: loop devices and mount
   });
 
   afterAll(async () => {
-    await site.readAndRemove(worker, bystander);
-    await site.check(worker, []);
-    await worker.quit();
-    printTable();
+    try {
+      await site.readAndRemove(worker, bystander);
+      await site.check(worker, []);
+      await worker.quit();
+      printTable();
+    } finally {
+      await worker.kill();
+      tearDown(folder);
+    }
+  });
+
+  // One that failed must not fail all that come after it.
+  beforeEach(async () => {
+    if (worker.ended) worker = await site.start();
   });
 
   /** The worker dies at the point; @returns what it was doing as far as it was acknowledged before. */
