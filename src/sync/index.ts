@@ -22,6 +22,7 @@
 export {
   type Checkpoint,
   type Mutation,
+  type RemoteEntry,
   type ReplicaTarget,
   type SyncState,
   type SyncStatus,

@@ -47,7 +47,11 @@ describe.skipIf(missing !== undefined)(`SIGKILL in a batch ${missing ?? ''}`, ()
     }
     const args = [child, path, etcd.endpoint, place.replicaId, `${number}`, moment];
     const killed = await Child.start(process.execPath, args);
-    expect(await killed.exited, killed.tail()).toEqual({ code: null, signal: 'SIGKILL' });
+    expect({ ...(await killed.exited), output: killed.output }).toEqual({
+      code: null,
+      signal: 'SIGKILL',
+      output: '',
+    });
 
     await using engine = await openTempEngine('sqlite', path);
     expect(await remoteTree(etcd, place)).not.toEqual(await localTree(engine));

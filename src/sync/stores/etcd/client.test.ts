@@ -3,9 +3,11 @@
  * left is never sent a second time; calls end with the signal. Method: the real etcd, dead ports, and
  * a TCP relay that can be cut between request and answer.
  */
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { createServer, connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serverMissing, startEtcd, type Etcd } from '../../../../test/servers/index.ts';
+import { MiB } from '../../../base/bytes.ts';
 import { EtcdClient } from './client.ts';
 
 /** Nothing listens there. */
@@ -30,7 +32,9 @@ describe('the configuration', () => {
   it.each(['one', 'one:1', 'http://one', 'https://one:2379/', '[::1]:2379'])(
     '%s is fine',
     (one) => {
-      new EtcdClient({ endpoints: [one] }).close();
+      const client = new EtcdClient({ endpoints: [one] });
+      expect(client.endpoints).toEqual([one]);
+      client.close();
     },
   );
 });
@@ -108,6 +112,45 @@ describe.skipIf(missing !== undefined)(`calls ${missing ?? ''}`, () => {
     client.close();
   });
 
+  it('closed, it leaves no socket, also one whose HTTP/2 never came up', async () => {
+    const accepted: Socket[] = [];
+    const silent = createServer((socket) => accepted.push(socket.resume()));
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const endpoint = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      const client = new EtcdClient({ endpoints: [endpoint] });
+      const stop = new AbortController();
+      const call = client.range({ key }, stop.signal);
+      const socket = await new Promise<Socket>((resolve) => silent.once('connection', resolve));
+      const closed = new Promise((resolve) => socket.once('close', resolve));
+      stop.abort();
+      await expect(call).rejects.toMatchObject({ code: 'Cancelled' });
+      client.close();
+      await closed;
+    }
+    expect(accepted.map(({ destroyed }) => destroyed)).toEqual([true, true, true]);
+    await new Promise((resolve) => silent.close(resolve));
+  });
+
+  it('closed, it leaves no socket to a server that hangs with a request half sent', async () => {
+    const client = new EtcdClient({ endpoints: [etcd.endpoint] });
+    await client.range({ key }, never);
+    const before = await openSockets(etcd.clientPort);
+    process.kill(etcd.pid, 'SIGSTOP');
+    try {
+      // Far more than the kernel buffers for a peer that does not read.
+      const value = Buffer.alloc(32 * MiB);
+      const stop = new AbortController();
+      const put = client.put({ key, value }, stop.signal);
+      setImmediate(() => stop.abort());
+      await expect(put).rejects.toMatchObject({ code: 'Cancelled' });
+      client.close();
+      await expect.poll(() => openSockets(etcd.clientPort)).toBe(before - 1);
+    } finally {
+      process.kill(etcd.pid, 'SIGCONT');
+    }
+  });
+
   it('tells version and leader', async () => {
     const client = new EtcdClient({ endpoints: [etcd.endpoint] });
     const { version, leader } = await client.status(never);
@@ -116,6 +159,23 @@ describe.skipIf(missing !== undefined)(`calls ${missing ?? ''}`, () => {
     client.close();
   });
 });
+
+/** Sockets of this process that are connected to a port, by its own file descriptors. */
+async function openSockets(port: number): Promise<number> {
+  const remote = port.toString(16).toUpperCase().padStart(4, '0');
+  const table = await readFile('/proc/self/net/tcp', 'utf8');
+  const inodes = table
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((fields) => fields[2]?.endsWith(`:${remote}`))
+    .map((fields) => `socket:[${fields[9]}]`);
+  let open = 0;
+  for (const fd of await readdir('/proc/self/fd')) {
+    const target = await readlink(`/proc/self/fd/${fd}`).catch(() => '');
+    if (inodes.includes(target)) open += 1;
+  }
+  return open;
+}
 
 /** How often the key was put since it was created. */
 async function versionOf(etcd: Etcd, name: string): Promise<number> {

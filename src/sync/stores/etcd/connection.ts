@@ -9,6 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import type { MethodDefinition } from '@grpc/proto-loader';
 import { HoldfastError } from '../../../base/errors.ts';
+import { Sockets } from './sockets.ts';
 
 /** TCP, TLS and HTTP/2 settings; an endpoint that needs longer counts as dead, the next one is tried. */
 const CONNECT_TIMEOUT_MS = 5000;
@@ -43,6 +44,7 @@ export class Connection {
   readonly endpoint: string;
   readonly #address: string;
   readonly #credentials: ChannelCredentials;
+  readonly #sockets: Sockets;
   #client: Client | undefined;
 
   /** @throws ConfigInvalid for an endpoint or TLS material that can't be right. */
@@ -53,6 +55,7 @@ export class Connection {
     this.#credentials = url.secure
       ? secureCredentials(tls, endpoint)
       : credentials.createInsecure();
+    this.#sockets = new Sockets(this.#credentials);
   }
 
   /**
@@ -110,9 +113,11 @@ export class Connection {
   close(): void {
     this.#client?.close();
     this.#client = undefined;
+    this.#sockets.close();
   }
 
   #open(): Client {
+    this.#sockets.open();
     this.#client ??= new Client(this.#address, this.#credentials, CHANNEL_OPTIONS);
     return this.#client;
   }

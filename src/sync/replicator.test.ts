@@ -1,0 +1,208 @@
+/**
+ * Goal: when the replicator asks again, and how often; what it tells and when; that a page of the log
+ * cut short is no end of the log. Method: the real engine in memory, a fake target, a clock by hand.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FakeClock } from '../../test/support/fake-clock.ts';
+import { MemoryRemote } from '../../test/support/memory-target.ts';
+import { MiB } from '../base/bytes.ts';
+import { HoldfastError, type ErrorCode } from '../base/errors.ts';
+import { newId } from '../base/ids.ts';
+import { openEngine, type Engine } from '../engine/index.ts';
+import { Replicator, type SyncStateChange } from './replicator.ts';
+
+const place = { root: 'r', replicaId: newId() };
+const subtree = `/r/hosts/${place.replicaId}/`;
+
+let engine: Engine;
+let clock: FakeClock;
+let remote: MemoryRemote;
+let changes: SyncStateChange[];
+let stop: AbortController;
+let running: Promise<void>;
+
+beforeEach(async () => {
+  engine = await openEngine({ backend: 'memory', path: '' });
+  clock = new FakeClock();
+  remote = new MemoryRemote();
+  changes = [];
+});
+afterEach(async () => {
+  stop.abort();
+  await running;
+  await engine.close();
+});
+
+/** @param random what Math.random would say: 1 = every wait as long as it may be */
+function start(random = 1): Replicator {
+  stop = new AbortController();
+  const replicator = new Replicator({
+    engine,
+    clock,
+    random: () => random,
+    target: {
+      id: 'one',
+      type: 'memory',
+      endpoints: ['here'],
+      open: async () => remote.open(place),
+    },
+    onState: (change) => changes.push(change),
+  });
+  running = replicator.run(stop.signal);
+  return replicator;
+}
+
+/** Turns of the loop until it holds; a wait that never ends is the test's own time-out. */
+async function until(check: () => boolean): Promise<void> {
+  while (!check()) await nextTurn();
+}
+
+const fail =
+  (code: ErrorCode, message: string = code) =>
+  (): void => {
+    throw new HoldfastError(code, message);
+  };
+const valueAt = (key: string): string | undefined => {
+  const kept = remote.values.get(subtree + key);
+  return kept && Buffer.from(kept.value).toString();
+};
+const states = (): string[] => changes.map(({ to }) => to);
+
+describe('a target that does not answer', () => {
+  it('is asked again after 1, 2, 4 … 60 s at most, from 1 s again once it answered', async () => {
+    for (let n = 0; n < 8; n++) remote.faults.push(fail('NotReachable'));
+    const replicator = start();
+    for (const waitMs of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
+      await until(() => clock.sleeps.includes(waitMs));
+      expect(replicator.status().state).toBe('offline');
+      clock.advance(waitMs);
+    }
+    await until(() => replicator.status().state === 'current');
+    expect(states()).toEqual(['connecting', 'offline', 'comparing', 'current']);
+
+    remote.faults.push(fail('NotReachable'));
+    await engine.put('kv/a', Buffer.from('1'));
+    await until(() => replicator.status().state === 'offline');
+    await until(() => clock.sleeps.includes(1000));
+    clock.advance(1000);
+    await until(() => valueAt('kv/a') === '1');
+  });
+
+  it('full jitter: a fleet does not come back in step', async () => {
+    remote.faults.push(fail('NotReachable'));
+    start(0.25);
+    await until(() => clock.sleeps.includes(250));
+    expect(changes.at(-1)?.to).toBe('offline');
+  });
+});
+
+describe('a target that says no', () => {
+  it('is asked once a minute, and told of anew only when it says something else', async () => {
+    const refusals: [ErrorCode, string][] = [
+      ['PermissionDenied', 'one'],
+      ['PermissionDenied', 'two'],
+      ['NoSpace', 'three'],
+    ];
+    for (const [code, message] of refusals) remote.faults.push(fail(code, message));
+    const replicator = start();
+    for (const [code, message] of refusals) {
+      await until(() => replicator.status().lastError?.message === message);
+      await until(() => clock.sleeps.includes(60_000));
+      expect(replicator.status()).toMatchObject({ state: 'refused', lastError: { code } });
+      clock.advance(60_000);
+    }
+    await until(() => replicator.status().state === 'current');
+    expect(changes.map(({ from, to, error }) => [from, to, error?.code])).toEqual([
+      ['stopped', 'connecting', undefined],
+      ['connecting', 'refused', 'PermissionDenied'],
+      ['refused', 'refused', 'NoSpace'],
+      ['refused', 'comparing', undefined],
+      ['comparing', 'current', undefined],
+    ]);
+  });
+
+  it('one conflict may be our own late batch: read again at once, nobody is told', async () => {
+    const replicator = start();
+    await until(() => replicator.status().state === 'current');
+    remote.faults.push(fail('Conflict'));
+    await engine.put('kv/a', Buffer.from('1'));
+    await until(() => valueAt('kv/a') === '1');
+    await until(() => replicator.status().lagRevisions === 0);
+    expect(states()).toEqual(['connecting', 'comparing', 'current']);
+  });
+
+  it('conflicts without end are another writer: our session is given up for good', async () => {
+    const replicator = start();
+    await until(() => replicator.status().state === 'current');
+    const session = await sessionOf(engine);
+    // Each try reads the checkpoint (fine) and then meets the conflict.
+    for (let n = 0; n < 3; n++) {
+      remote.faults.push(fail('Conflict'), () => undefined);
+    }
+    await engine.put('kv/a', Buffer.from('1'));
+    await until(() => replicator.status().state === 'refused');
+    // The third conflict, and then our own checkpoint looked at with other eyes.
+    for (let minute = 0; minute < 2; minute++) {
+      await until(() => clock.sleeps.includes(60_000));
+      clock.advance(60_000);
+      await until(() => !clock.sleeps.includes(60_000));
+    }
+    await until(() => replicator.status().lastError?.message.includes('never began') === true);
+    expect(await sessionOf(engine)).not.toBe(session);
+    expect(valueAt('kv/a')).toBeUndefined();
+  });
+});
+
+describe('the log', () => {
+  it('is read to its end though a page of large values was cut short', async () => {
+    let replicator = start();
+    await until(() => replicator.status().state === 'current');
+    stop.abort();
+    await running;
+    // Pages of the log end at 16 MiB: three of them, none of which matters to a target.
+    for (let n = 0; n < 12; n++) {
+      const value = new Uint8Array(MiB);
+      const ops = ['a', 'b', 'c', 'd'].map(
+        (name) => ({ type: 'put', key: `journal/${name}`, value }) as const,
+      );
+      await engine.txn([], ops);
+    }
+    await engine.put('kv/last', Buffer.from('1'));
+    replicator = start();
+    await until(() => valueAt('kv/last') === '1');
+    expect(replicator.status().parked).toBe(0);
+  });
+
+  it('that moved far without a change for the target moves its checkpoint in one write', async () => {
+    const replicator = start();
+    await until(() => replicator.status().state === 'current');
+    const before = remote.revision;
+    for (let n = 0; n < 1100; n++) await engine.put('events/1', Buffer.from(`${n}`));
+    for (let minute = 0; minute < 3; minute++) {
+      await until(() => clock.sleeps.length > 0);
+      clock.advance(60_000);
+      for (let turn = 0; turn < 50; turn++) await nextTurn();
+    }
+    expect(remote.revision - before).toBe(1);
+    const checkpoint = JSON.parse(valueAt('.checkpoint')!) as { revision: number };
+    expect(checkpoint.revision).toBeGreaterThanOrEqual(1100);
+  });
+});
+
+describe('an engine that fails', () => {
+  it('ends the run with its error: that is no matter of the target', async () => {
+    const replicator = start();
+    await until(() => replicator.status().state === 'current');
+    await engine.close();
+    await expect(running).rejects.toMatchObject({ code: 'Unavailable' });
+    expect(replicator.status().state).toBe('stopped');
+    engine = await openEngine({ backend: 'memory', path: '' });
+    running = Promise.resolve();
+  });
+});
+
+async function sessionOf(from: Engine): Promise<string> {
+  const kv = await from.get('sync/cursor/one');
+  return (JSON.parse(Buffer.from(kv!.value).toString()) as { session: string }).session;
+}
