@@ -106,13 +106,15 @@ export class EngineEventRing implements EventRing {
       ...event,
     }));
     const newLast = last + events.length;
-    const newFirst = Math.min(Math.max(first, newLast - this.#limit + 1), first + TRIM_MAX);
+    // What this very batch adds is never trimmed with it: one key, one operation.
+    const wanted = Math.max(first, newLast - this.#limit + 1);
+    const newFirst = Math.min(wanted, first + TRIM_MAX, last + 1);
     const ops: Op[] = events.map((event) => ({
       type: 'put',
       key: keyOf(event.seq),
       value: Buffer.from(JSON.stringify(event)),
     }));
-    for (let seq = first; seq < Math.min(newFirst, last + 1); seq += 1) {
+    for (let seq = first; seq < newFirst; seq += 1) {
       ops.push({ type: 'delete', key: keyOf(seq) });
     }
     await this.#engine.txn([{ key: keyOf(last + 1), modRevision: 0 }], ops);
