@@ -106,7 +106,8 @@ export async function startCore(host: Host, start = 1): Promise<AgentCore> {
 export interface FeedRunOptions {
   readonly times?: Partial<FeedTimes>;
   readonly username?: string;
-  readonly password?: string;
+  readonly readPassword?: () => Promise<string | undefined>;
+  readonly ca?: string;
   readonly keepaliveSeconds?: number;
 }
 
@@ -117,13 +118,13 @@ export class FeedRun implements AsyncDisposable {
   readonly #done: Promise<void>;
 
   constructor(agent: AgentCore, url: string, options: FeedRunOptions = {}) {
-    const { username, password, keepaliveSeconds = 5, times } = options;
+    const { username, readPassword, ca, keepaliveSeconds = 5, times } = options;
     const login = username === undefined ? {} : { username };
     const feed = new MqttFeed({
       agent,
       config: { url, root: 'holdfast', keepaliveSeconds, ...login },
-      readPassword: async () => password,
-      readCa: async () => undefined,
+      readPassword: readPassword ?? (async () => undefined),
+      readCa: async () => ca,
       onState: (change) => this.changes.push(change),
       times: { ...FAST, ...times },
     });
@@ -218,21 +219,49 @@ export async function retained(
   return found;
 }
 
+/** A server on loopback that treats each connection so, and isn't a broker. */
+export async function startTcp(onSocket: (socket: Socket) => void) {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    onSocket(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: () => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
 /** A way to the broker that can be cut, and one end of it that can fall silent. */
 export class Wire implements AsyncDisposable {
   readonly #pairs = new Set<{ readonly near: Socket; readonly far: Socket }>();
   readonly #frozen: Socket[] = [];
+  /** A connection is cut when the client has sent so much. */
+  clientBytesMax = Number.POSITIVE_INFINITY;
+  /** Connections asked for so far. */
+  connections = 0;
   readonly #server: Server;
   #open = true;
 
   private constructor(port: number) {
     this.#server = createServer((near) => {
+      this.connections += 1;
       if (!this.#open) return near.destroy();
       const far = createConnection({ port, host: '127.0.0.1' });
       const pair = { near, far };
       this.#pairs.add(pair);
       near.on('error', () => undefined).on('close', () => far.destroy());
       far.on('error', () => undefined).on('close', () => near.destroy());
+      let sentBytes = 0;
+      near.on('data', (chunk) => {
+        sentBytes += chunk.length;
+        if (sentBytes > this.clientBytesMax) near.destroy();
+      });
       near.pipe(far).pipe(near);
     });
   }

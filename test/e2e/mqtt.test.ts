@@ -342,6 +342,7 @@ describe.skipIf(missing !== undefined)(`events ${missing ?? ''}`, () => {
     await using feed = new FeedRun(agent, broker.url);
     await feed.reached('connected');
     await until('told', () => seqs(listener, agent).length === 2);
+    expect(seqs(listener, agent)).toEqual([1, 2]);
   });
 });
 
