@@ -52,7 +52,10 @@ export function decideDetach(instance: Instance | undefined, force: boolean): De
   return ({ spec, status }, seen) => {
     const left = instance ? status.attachments.filter((one) => !isOf(one, instance)) : [];
     if (left.length === status.attachments.length) return 'nothing';
-    const busy = seen.devices.length > 0 && seen.otherMounts.length > 0 && left.length === 0;
+    // Our own mount keeps the device anyway, and any process in a mount namespace of its own (a
+    // container, a service with PrivateTmp) may have a copy of that mount.
+    const released = seen.devices.length > 0 && seen.mountPoint === undefined && left.length === 0;
+    const busy = released && seen.otherMounts.length > 0;
     if (busy && !force) {
       throw new HoldfastError(
         'Conflict',

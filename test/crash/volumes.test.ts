@@ -14,6 +14,9 @@ import {
 } from '../../src/volumes/index.ts';
 import { MiB } from '../../src/base/bytes.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Random } from './random.ts';
+import { Slot } from './volume-slot.ts';
 import { Died, type VolumeProcess } from './volume-process.ts';
 import { tearDown, VolumeSite } from './volume-site.ts';
 
@@ -38,6 +41,14 @@ interface Case {
   /** Where the recovery is killed, too. */
   readonly again?: string;
 }
+
+const SEED = Number(process.env['HOLDFAST_SEED'] ?? Date.now() % 2 ** 31);
+const RANDOM_ROUNDS = 30;
+/** Volumes worked on at once: more only queue up at the two cores. */
+const SLOTS = 5;
+/** Most operations take 5 to 50 ms. */
+const KILL_AFTER_MS_MIN = 20;
+const KILL_AFTER_MS_SPAN = 400;
 
 const WHEN = ['before', 'after'] as const;
 
@@ -120,6 +131,9 @@ describe.runIf(isRoot)('killed at every step (needs root: loop devices and mount
   // One that failed must not fail all that come after it.
   beforeEach(async () => {
     if (worker.ended) worker = await site.start();
+    for (const left of await worker.call('list')) {
+      if (left.spec.id !== bystander.spec.id) await site.readAndRemove(worker, left);
+    }
   });
 
   /** The worker dies at the point; @returns what it was doing as far as it was acknowledged before. */
@@ -220,6 +234,25 @@ describe.runIf(isRoot)('killed at every step (needs root: loop devices and mount
   test.each(XFS_POINTS)('xfs, %s', (kill) =>
     run({ shape: 'xfs', kind: kill.split('/')[0] as OperationKind, kill }),
   );
+
+  test(`killed ${RANDOM_ROUNDS} times from outside while ${SLOTS} volumes are worked on at once`, async () => {
+    const random = new Random(SEED);
+    const slots = Array.from({ length: SLOTS }, (_, index) => new Slot(site, index, random));
+    for (let round = 0; round < RANDOM_ROUNDS; round += 1) {
+      const work = slots.map((slot) => slot.workUntilDeath(worker));
+      await sleep(KILL_AFTER_MS_MIN + random.below(KILL_AFTER_MS_SPAN));
+      await worker.kill();
+      await Promise.all(work);
+      worker = await site.start();
+      const volumes = await site.check(worker, [bystander]);
+      for (const slot of slots) slot.judge(volumes, `seed ${SEED}, round ${round}`);
+    }
+    const acknowledged = slots.reduce((sum, slot) => sum + slot.acknowledged, 0);
+    console.log(
+      `seed ${SEED}: ${RANDOM_ROUNDS} kills, ${acknowledged} acknowledged operations, none lost`,
+    );
+    expect(acknowledged).toBeGreaterThan(RANDOM_ROUNDS);
+  });
 
   test('every kill point was hit', () => {
     const drivers = ['dir', 'loop'] as const;

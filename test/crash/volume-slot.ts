@@ -1,0 +1,91 @@
+import { expect } from 'vitest';
+import { HoldfastError } from '../../src/base/errors.ts';
+import { MiB } from '../../src/base/bytes.ts';
+import type { Volume } from '../../src/volumes/index.ts';
+import type { Random } from './random.ts';
+import { Died, type VolumeProcess } from './volume-process.ts';
+import type { VolumeSite } from './volume-site.ts';
+
+const STEADY = ['mount', 'unmount', 'attach', 'detach', 'remove'] as const;
+type Verb = 'create' | (typeof STEADY)[number];
+
+/** One name that is created, used and removed at random until the worker dies, and what was acknowledged of it. */
+export class Slot {
+  /** Operations that were answered. */
+  acknowledged = 0;
+  readonly #site: VolumeSite;
+  readonly #index: number;
+  readonly #random: Random;
+  #volume: Volume | undefined;
+  /** Begun, but never answered: it may be done or not. */
+  #open: Verb | undefined;
+
+  constructor(site: VolumeSite, index: number, random: Random) {
+    this.#site = site;
+    this.#index = index;
+    this.#random = random;
+  }
+
+  async workUntilDeath(worker: VolumeProcess): Promise<void> {
+    try {
+      for (;;) {
+        const verb = this.#volume ? STEADY[this.#random.below(STEADY.length)]! : 'create';
+        this.#open = verb;
+        await this.#do(worker, verb);
+        this.#open = undefined;
+        this.acknowledged += 1;
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof Died)) throw thrown;
+    }
+  }
+
+  async #do(worker: VolumeProcess, verb: Verb): Promise<void> {
+    const id = this.#volume?.spec.id ?? '';
+    switch (verb) {
+      case 'create': {
+        const driver = this.#index % 3 === 0 ? 'dir' : 'loop';
+        const size = driver === 'loop' ? { sizeBytes: 16 * MiB } : {};
+        const request = { name: `Slot ${this.#index}`, service: driver, ...size };
+        this.#volume = await worker.call('create', request);
+        return;
+      }
+      case 'mount':
+        this.#volume = await worker.call('mount', id);
+        this.#site.checkPayload(this.#volume);
+        this.#site.writePayload(this.#volume);
+        return;
+      case 'attach':
+        this.#volume = await worker.call('attach', id, { id: 'c', driver: 'd', service: 's' });
+        return;
+      case 'remove':
+        return this.#remove(worker, id);
+      default:
+        this.#volume = await worker.call(verb, id);
+    }
+  }
+
+  /** Refused while mounted, which changes nothing. */
+  async #remove(worker: VolumeProcess, id: string): Promise<void> {
+    try {
+      await worker.call('remove', id);
+      this.#volume = undefined;
+    } catch (thrown) {
+      if (!(thrown instanceof HoldfastError) || thrown.code !== 'Conflict') throw thrown;
+    }
+  }
+
+  /** What was acknowledged is so, what was open is one or the other. */
+  judge(volumes: readonly Volume[], context: string): void {
+    const found = volumes.find(({ spec }) => spec.name === `Slot ${this.#index}`);
+    const what = `${context}, slot ${this.#index}, ${this.#open} was open`;
+    if (this.#open !== 'create' && this.#open !== 'remove') {
+      expect(found?.spec, what).toEqual(this.#volume?.spec);
+    }
+    if (this.#open !== 'create' && found) expect(found.spec, what).toEqual(this.#volume?.spec);
+    if (this.#open === undefined) {
+      expect(found?.status.mountPoint, what).toBe(this.#volume?.status.mountPoint);
+    }
+    this.#volume = found;
+  }
+}
