@@ -132,6 +132,20 @@ const TABLE: Row[] = [
   ['root this time', { macs: PC.macs }, PC, 'same', []],
   ['a plain VM', VM, VM, 'same', []],
   ['a plain VM, cloned', VM, { ...VM, macs: ['52:54:00:dd:ee:ff'] }, 'another-host', ['macs']],
+  [
+    'a plain VM, one card of two replaced',
+    { macs: ['a', 'b'] },
+    { macs: ['a', 'c'] },
+    'parts-replaced',
+    ['macs'],
+  ],
+  [
+    'a plain VM, two cards of three replaced',
+    { macs: ['a', 'b', 'c'] },
+    { macs: ['a', 'd', 'e'] },
+    'another-host',
+    ['macs'],
+  ],
   ['a plain VM, installed anew', VM, { ...VM, machine: 'machine-2' }, 'same', ['machine']],
   ['a plain VM in a network namespace without cards', VM, { ...VM, macs: [] }, 'same', []],
   [

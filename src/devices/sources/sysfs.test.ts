@@ -68,6 +68,13 @@ describe('readBlockDevices', () => {
     expect(await namesOf(recorded('no-disks'))).toEqual([]);
   });
 
+  it('believes no size that a number can not hold in bytes', async () => {
+    const uevent = 'MAJOR=8\nMINOR=0\nDEVTYPE=disk\n';
+    const dir = 'sys/class/block/sda';
+    const tree = planted({ [`${dir}/uevent`]: uevent, [`${dir}/size`]: '9007199254740991\n' });
+    expect(await readBlockDevices(tree)).toMatchObject([{ name: 'sda', sizeBytes: 0 }]);
+  });
+
   it('leaves out what has no device number, as an NVMe path behind a multipath head', async () => {
     const tree = planted({
       'sys/class/block/nvme0c0n1/uevent': 'DEVTYPE=disk\n',
