@@ -3,9 +3,7 @@
  * loopback TCP port. The listeners are ours and not Fastify's, because an app may have only one of
  * its own; both hand their requests to the same router.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { fastify, LogController, type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { KiB, MiB } from '../base/bytes.ts';
@@ -14,23 +12,15 @@ import type { Agent } from './agent.ts';
 import { agentApiFace } from './faces/agent-api/index.ts';
 import { libstorageFace } from './faces/libstorage/index.ts';
 import { measureHttp, metricsFace } from './faces/metrics/index.ts';
+import { Listener, refuse, type ListenerOptions } from './http-listener.ts';
 import { compileValidator, toRequestError } from './http-schema.ts';
 import { parseListen, refuseBrowser, type TcpAddress } from './tcp-door.ts';
 import { bindUnixSocket, listenOn } from './unix-socket.ts';
 
-/** libStorage clients put their whole mount table into one header; Go's servers take 1 MiB. */
-const HEADER_BYTES_MAX = 1 * MiB;
 /** Any body but a kv value (1 MiB, the engine's own limit): a volume's fields are far below it. */
 const BODY_BYTES_MAX = 2 * MiB;
-/** A request must be here, head and body, within this: 2 MiB at 70 KiB/s. Ends slow-loris clients. */
-const RECEIVE_DEADLINE_MS = 30_000;
 /** mkfs and a preallocation of a big volume on a slow disk; past it the caller gets an answer. */
 const HANDLER_DEADLINE_MS = 120_000;
-/** Node looks for overdue requests this many times within their deadline; its own 30 s would double it. */
-const RECEIVE_CHECKS = 4;
-const KEEP_ALIVE_MS = 75_000;
-/** Per listener: about 20 KiB each, so at most 20 MiB; descriptors stay below the usual 1024. */
-const CONNECTIONS_MAX = 512;
 /** A path segment: 128 bytes of a name are 384 bytes when each is percent-encoded. */
 const PARAM_CHARS_MAX = 1 * KiB;
 /** Within systemd's stop timeout and our own 10 s for SIGTERM. */
@@ -66,29 +56,33 @@ export interface HttpServer {
 export function createHttpServer(agent: Agent, options: HttpServerOptions): HttpServer {
   const stopping = new AbortController();
   const app = createApp(agent, options.log, stopping.signal);
-  const { receiveDeadlineMs = RECEIVE_DEADLINE_MS } = options;
-  const servers: Server[] = [];
+  const listeners: Listener[] = [];
   let removeSocket = async (): Promise<void> => undefined;
   let closed: Promise<void> | undefined;
+
+  function addListener(guard?: ListenerOptions['guard']): Listener {
+    const { receiveDeadlineMs } = options;
+    const listener = new Listener({ route: app.routing, guard, receiveDeadlineMs });
+    listeners.push(listener);
+    return listener;
+  }
 
   async function listen(): Promise<Listening> {
     // Read before anything is bound: a wrong address must not leave a socket behind.
     const address = options.listen === undefined ? undefined : parseListen(options.listen);
     await app.ready();
-    const unix = createListener(app, () => undefined, receiveDeadlineMs);
-    removeSocket = await bindUnixSocket(unix, options.socketPath, options.group);
-    servers.push(unix);
+    const unix = addListener();
+    removeSocket = await bindUnixSocket(unix.server, options.socketPath, options.group);
     if (address === undefined) return { socketPath: options.socketPath };
-    const tcp = createListener(app, refuseBrowser, receiveDeadlineMs);
-    await listenOn(tcp, address).catch(async (cause: Error) => {
+    const tcp = addListener(refuseBrowser);
+    await listenOn(tcp.server, address).catch(async (cause: Error) => {
       await close(0);
       throw new HoldfastError('ConfigInvalid', `http.listen: ${cause.message}`, {
         hint: 'choose a free port',
         cause,
       });
     });
-    servers.push(tcp);
-    const { port } = tcp.address() as AddressInfo;
+    const { port } = tcp.server.address() as AddressInfo;
     return { socketPath: options.socketPath, tcp: { host: address.host, port } };
   }
 
@@ -96,7 +90,7 @@ export function createHttpServer(agent: Agent, options: HttpServerOptions): Http
     closed ??= (async () => {
       stopping.abort();
       await removeSocket();
-      await Promise.all(servers.map((server) => closeServer(server, deadlineMs)));
+      await Promise.all(listeners.map((listener) => listener.close(deadlineMs)));
       await app.close();
     })();
     return closed;
@@ -127,73 +121,4 @@ function createApp(agent: Agent, log: Logger | undefined, stopping: AbortSignal)
   void app.register(agentApiFace, { agent, stopping });
   void app.register(libstorageFace, { agent });
   return app;
-}
-
-type Guard = (request: IncomingMessage) => HoldfastError | undefined;
-
-function createListener(app: FastifyInstance, guard: Guard, receiveDeadlineMs: number): Server {
-  // The last answer begun on each connection.
-  const answers = new WeakMap<Duplex, ServerResponse>();
-  const server = createServer(
-    {
-      maxHeaderSize: HEADER_BYTES_MAX,
-      requestTimeout: receiveDeadlineMs,
-      headersTimeout: receiveDeadlineMs,
-      connectionsCheckingInterval: Math.ceil(receiveDeadlineMs / RECEIVE_CHECKS),
-      keepAliveTimeout: KEEP_ALIVE_MS,
-    },
-    (request, response) => {
-      answers.set(request.socket, response);
-      const refusal = guard(request);
-      if (refusal) refuse(response, refusal);
-      else app.routing(request, response);
-    },
-  );
-  server.maxConnections = CONNECTIONS_MAX;
-  server.on('clientError', (thrown: NodeJS.ErrnoException, socket) => {
-    const answer = answers.get(socket);
-    const midway = answer?.headersSent && !answer.writableFinished;
-    // Nothing may be written into the middle of another answer.
-    if (midway || !socket.writable || thrown.code === 'ECONNRESET') socket.destroy();
-    else answerClientError(clientError(thrown.code, receiveDeadlineMs), socket);
-  });
-  return server;
-}
-
-function refuse(response: ServerResponse, error: HoldfastError): void {
-  response.writeHead(error.httpStatus, { 'content-type': 'application/json', connection: 'close' });
-  response.end(JSON.stringify(error));
-}
-
-/** Requests that Node's parser refused never reach the router: answered here, in our own shape. */
-function answerClientError([status, error]: [string, HoldfastError], socket: Duplex): void {
-  const text = JSON.stringify(error);
-  socket.end(
-    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\n` +
-      `Content-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
-  );
-}
-
-function clientError(code: string | undefined, receiveDeadlineMs: number): [string, HoldfastError] {
-  if (code === 'HPE_HEADER_OVERFLOW') {
-    const message = `the request's headers are larger than ${HEADER_BYTES_MAX / MiB} MiB`;
-    return ['431 Request Header Fields Too Large', new HoldfastError('TooLarge', message)];
-  }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    const message = `the request was not complete within ${receiveDeadlineMs / 1000} s`;
-    return ['408 Request Timeout', new HoldfastError('DeadlineExceeded', message)];
-  }
-  const message = `this isn't an HTTP/1.1 request (${code ?? 'unknown reason'})`;
-  return ['400 Bad Request', new HoldfastError('InvalidArgument', message)];
-}
-
-function closeServer(server: Server, deadlineMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const cut = setTimeout(() => server.closeAllConnections(), deadlineMs);
-    server.close(() => {
-      clearTimeout(cut);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }

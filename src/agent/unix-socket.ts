@@ -29,7 +29,6 @@ export async function bindUnixSocket(
   await refuseLivingSocket(path);
   const folder = await makePrivateFolder(path);
   const temporary = join(folder, 's');
-  checkLength(temporary);
   try {
     await listenOn(server, temporary);
     if (gid !== undefined) await chown(temporary, -1, gid).catch(refuseGroup(group ?? ''));
@@ -47,10 +46,13 @@ export async function bindUnixSocket(
 }
 
 async function makePrivateFolder(path: string): Promise<string> {
-  checkLength(path);
   const parent = dirname(path);
+  checkLength(path);
+  // The path that it is bound to: mkdtemp(3) adds six characters.
+  checkLength(`${parent}/.123456/s`);
   try {
-    return await mkdtemp(join(parent, '.'));
+    // Not `join`, which drops the dot: the folder would be made beside the parent, not in it.
+    return await mkdtemp(`${parent}/.`);
   } catch (thrown) {
     if (hasErrno(thrown, 'ENOENT')) {
       throw new HoldfastError(
