@@ -148,6 +148,24 @@ describe.skipIf(missing !== undefined)(`with etcd ${missing ?? ''}`, () => {
     vi.unstubAllEnvs();
   });
 
+  it('tells which key a target will not take, once', async () => {
+    await using strict = await startEtcd({ args: ['--max-request-bytes=65536'] });
+    await engine.put('kv/large', new Uint8Array(100_000));
+    await targets.apply([config(strict.endpoint)]);
+    await reached('current');
+    await targets.apply([]);
+    await engine.compact(engine.revision);
+    await strict.etcdctl(['del', '--prefix', '/holdfast/']);
+    await targets.apply([config(strict.endpoint)]);
+    await reached('current');
+    const parked = (await events.after(0, 100)).filter(({ type }) => type === 'sync.parked');
+    expect(parked).toMatchObject([
+      { subject: 'etcd', data: { key: 'kv/large', error: { code: 'TooLarge' } } },
+    ]);
+    expect(parked[0]?.message).toMatch(/etcd will not take kv\/large: .*too large/);
+    expect(shown.get('etcd')?.().parked).toBe(1);
+  });
+
   it('runs several targets side by side and follows the configuration', async () => {
     const [one, two] = [config(etcd.endpoint, { id: 'one' }), config(NOWHERE, { id: 'two' })];
     await targets.apply([one, two]);

@@ -61,30 +61,37 @@ export class Targets {
       engine,
       target: { id, type, endpoints, open: () => openConfigured(config, place) },
       onState: (change) => this.#onState(change),
+      onParked: (key, error) => this.#onParked(id, key, error),
     });
     this.#core.setTarget(id, () => replicator.status());
     return { id: serviceId(id), run: (signal) => replicator.run(signal) };
   }
 
   #onState(change: SyncStateChange): void {
-    const { target, to, error } = change;
-    const reason = to === 'refused' ? refusal(change) : undefined;
-    this.#core.setReason(serviceId(target), reason);
+    const { target, from, to, reason, error } = change;
+    this.#core.setReason(serviceId(target), to === 'refused' ? refusal(change) : undefined);
     this.#core.changed('sync');
-    const fields = { target, from: change.from, to, code: error?.code, hint: error?.hint };
+    const fields = { target, from, to, code: error?.code, hint: error?.hint };
     this.#log[LEVELS[to] ?? 'info'](fields, sentence(change));
-    if (isEvent(change)) this.#append(change);
+    if (!isEvent(change)) return;
+    const data = { from, ...(reason && { reason }), ...(error && { error: error.toJSON() }) };
+    this.#append({ type: `sync.${to}`, subject: target, message: sentence(change), data });
   }
 
-  #append(change: SyncStateChange): void {
-    const { target, to, from, reason, error } = change;
-    const data = { from, ...(reason && { reason }), ...(error && { error: error.toJSON() }) };
-    this.#core.events
-      .append({ type: `sync.${to}`, subject: target, message: sentence(change), data })
-      .catch((thrown: unknown) => {
-        const { code, message } = toHoldfastError(thrown);
-        this.#log.warn({ target, code }, `event sync.${to} was not kept: ${message}`);
-      });
+  #onParked(target: string, key: string, error: HoldfastError): void {
+    const message = `sync target ${target} will not take ${key}: ${error.message}`;
+    this.#core.changed('sync');
+    this.#log.warn({ target, key, code: error.code, hint: error.hint }, message);
+    const data = { key, error: error.toJSON() };
+    this.#append({ type: 'sync.parked', subject: target, message, data });
+  }
+
+  #append(event: Parameters<TargetsCore['events']['append']>[0]): void {
+    this.#core.events.append(event).catch((thrown: unknown) => {
+      const { code, message } = toHoldfastError(thrown);
+      const { type, subject } = event;
+      this.#log.warn({ target: subject, code }, `event ${type} was not kept: ${message}`);
+    });
   }
 }
 
@@ -118,27 +125,25 @@ function serviceId(target: string): string {
 
 /** Files are read at each connection: a new password or certificate needs no restart. */
 async function openConfigured(config: SyncTargetConfig, place: Place): Promise<ReplicaTarget> {
-  const { id, type, endpoints, username, passwordFile, tls } = config;
-  if (username !== undefined && passwordFile === undefined) {
+  const { id, type, endpoints } = config;
+  const tls = config.tls && {
+    ca: await readIfNamed(config.tls.caFile),
+    cert: await readIfNamed(config.tls.certFile),
+    key: await readIfNamed(config.tls.keyFile),
+  };
+  return openTarget({ id, type, endpoints, auth: await readLogin(config), tls }, place);
+}
+
+async function readLogin({ id, username, passwordFile }: SyncTargetConfig) {
+  if (username === undefined) return undefined;
+  if (passwordFile === undefined) {
     const message = `sync target ${id}: username without passwordFile`;
     const hint = 'write the password into a file of mode 0600 and name it in passwordFile';
     throw new HoldfastError('ConfigInvalid', message, { hint });
   }
-  return openTarget(
-    {
-      id,
-      type,
-      endpoints,
-      auth:
-        username !== undefined && passwordFile !== undefined
-          ? { username, password: await readSecret(passwordFile) }
-          : undefined,
-      tls: tls && {
-        ca: tls.caFile === undefined ? undefined : await readSecretFile(tls.caFile),
-        cert: tls.certFile === undefined ? undefined : await readSecretFile(tls.certFile),
-        key: tls.keyFile === undefined ? undefined : await readSecretFile(tls.keyFile),
-      },
-    },
-    place,
-  );
+  return { username, password: await readSecret(passwordFile) };
+}
+
+async function readIfNamed(file: string | undefined): Promise<Buffer | undefined> {
+  return file === undefined ? undefined : readSecretFile(file);
 }

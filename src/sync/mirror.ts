@@ -36,6 +36,8 @@ export interface MirrorParts {
   readonly clock: Clock;
   readonly idleCheckMs: number;
   onState(state: SyncState, reason?: string): void;
+  /** The target refused this key for good; told once, until it takes it. */
+  onParked(key: string, error: HoldfastError): void;
   /** The target took something. */
   onAcknowledged(): void;
 }
@@ -202,7 +204,8 @@ export class Mirror {
 
   async #park(mutation: Mutation, error: HoldfastError, at: string): Promise<void> {
     try {
-      await this.#parts.lot.park(mutation.key, error, at);
+      const isNew = await this.#parts.lot.park(mutation.key, error, at);
+      if (isNew) this.#parts.onParked(mutation.key, error);
     } catch (thrown) {
       // A lot that is full is the target's doing; anything else is the engine's.
       throw thrown instanceof HoldfastError && thrown.code === 'Conflict'

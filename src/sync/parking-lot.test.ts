@@ -25,9 +25,9 @@ async function parkedKeys(): Promise<string[]> {
 
 it('keeps key and reason, one per key, over a restart', async () => {
   const lot = await loaded();
-  await lot.park('kv/a', tooLarge, AT);
-  await lot.park('kv/b', tooLarge, AT);
-  await lot.park('kv/a', tooLarge, AT);
+  expect(await lot.park('kv/a', tooLarge, AT)).toBe(true);
+  expect(await lot.park('kv/b', tooLarge, AT)).toBe(true);
+  expect(await lot.park('kv/a', tooLarge, AT)).toBe(false);
   const again = await loaded();
   expect(again.size).toBe(2);
   await again.park('kv/c', tooLarge, AT);

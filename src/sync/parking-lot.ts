@@ -36,9 +36,13 @@ export class ParkingLot {
     }
   }
 
-  /** Keeps the key and the reason, not the value: that is in the engine. @throws Conflict when it is full */
-  async park(key: string, reason: HoldfastError, at: string): Promise<void> {
-    if (!this.#numbers.has(key) && this.size >= PARKED_MAX) {
+  /**
+   * Keeps the key and the reason, not the value: that is in the engine.
+   * @returns whether the key is new here. @throws Conflict when it is full
+   */
+  async park(key: string, reason: HoldfastError, at: string): Promise<boolean> {
+    const isNew = !this.#numbers.has(key);
+    if (isNew && this.size >= PARKED_MAX) {
       throw new HoldfastError(
         'Conflict',
         `the target refused more than ${PARKED_MAX} entries, last ${key}`,
@@ -53,6 +57,7 @@ export class ParkingLot {
     const record = { key, code: reason.code, message: reason.message, at };
     await this.#engine.put(`${this.#prefix}/${number}`, Buffer.from(JSON.stringify(record)));
     this.#numbers.set(key, number);
+    return isNew;
   }
 
   beginComparison(): void {

@@ -47,6 +47,8 @@ export interface ReplicatorOptions {
   };
   /** Must not throw. */
   readonly onState?: ((change: SyncStateChange) => void) | undefined;
+  /** The target refused this key for good: what it holds there is old. Must not throw. */
+  readonly onParked?: ((key: string, error: HoldfastError) => void) | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
   /** For tests: other times than the ones above. */
@@ -153,6 +155,7 @@ export class Replicator {
         clock: this.#clock,
         idleCheckMs: this.#options.times?.idleCheckMs ?? IDLE_CHECK_MS,
         onState: (state, reason) => this.#reached(state, reason),
+        onParked: (key, error) => this.#options.onParked?.(key, error),
         onAcknowledged: () => this.#acknowledged(),
       },
       signal,
