@@ -185,14 +185,14 @@ export class Mirror {
    * @param before what it may claim until then; not what it last claimed, which a comparison takes back
    */
   async #deliver(mutations: readonly Mutation[], revision: number, before: number): Promise<void> {
-    const { lot, clock } = this.#parts;
+    const { lot } = this.#parts;
     try {
       await this.#apply(mutations, revision);
     } catch (thrown) {
       if (mutations.length === 0 || !isPoison(thrown)) throw thrown;
       const [only] = mutations;
       if (mutations.length === 1 && only) {
-        await this.#park(only, thrown.error, new Date(clock.wallMs()).toISOString());
+        await this.#park(only, thrown.error);
         return this.#deliver([], revision, before);
       }
       const half = Math.ceil(mutations.length / 2);
@@ -202,16 +202,9 @@ export class Mirror {
     if (lot.size > 0) for (const { key } of mutations) await lot.release(key);
   }
 
-  async #park(mutation: Mutation, error: HoldfastError, at: string): Promise<void> {
-    try {
-      const isNew = await this.#parts.lot.park(mutation.key, error, at);
-      if (isNew) this.#parts.onParked(mutation.key, error);
-    } catch (thrown) {
-      // A lot that is full is the target's doing; anything else is the engine's.
-      throw thrown instanceof HoldfastError && thrown.code === 'Conflict'
-        ? new TargetError(thrown)
-        : thrown;
-    }
+  async #park({ key }: Mutation, error: HoldfastError): Promise<void> {
+    const at = new Date(this.#parts.clock.wallMs()).toISOString();
+    if (await this.#parts.lot.park(key, error, at)) this.#parts.onParked(key, error);
   }
 
   async #apply(mutations: readonly Mutation[], revision: number): Promise<void> {

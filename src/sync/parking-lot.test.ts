@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { HoldfastError } from '../base/errors.ts';
 import { openEngine, type Engine } from '../engine/index.ts';
 import { ParkingLot } from './parking-lot.ts';
+import { TargetError } from './target-error.ts';
 
 const AT = '2026-01-01T00:00:00.000Z';
 const tooLarge = new HoldfastError('TooLarge', 'too large: 3 of 2 bytes');
@@ -62,9 +63,10 @@ it('lets go after a comparison what that did not refuse again', async () => {
 it('is full at 1000: a target that refuses everything is no poisoned entry', async () => {
   const lot = await loaded();
   for (let n = 0; n < 1000; n++) await lot.park(`kv/${n}`, tooLarge, AT);
-  await expect(lot.park('kv/more', tooLarge, AT)).rejects.toMatchObject({
-    code: 'Conflict',
-    message: expect.stringContaining('kv/more'),
+  const full = lot.park('kv/more', tooLarge, AT);
+  await expect(full).rejects.toBeInstanceOf(TargetError);
+  await expect(full).rejects.toMatchObject({
+    error: { code: 'TooLarge', message: expect.stringMatching(/1000 entries.*kv\/more/) },
   });
   await lot.park('kv/0', tooLarge, AT);
   expect(lot.size).toBe(1000);

@@ -1,6 +1,7 @@
 import type { Engine } from '../engine/index.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { parseObject } from './checkpoint.ts';
+import { TargetError } from './target-error.ts';
 
 /** More than this is no longer a poisoned entry but a target that takes nothing: sync stops and says so. */
 const PARKED_MAX = 1000;
@@ -38,19 +39,14 @@ export class ParkingLot {
 
   /**
    * Keeps the key and the reason, not the value: that is in the engine.
-   * @returns whether the key is new here. @throws Conflict when it is full
+   * @returns whether the key is new here. @throws TargetError when it is full: that is the target's doing
    */
   async park(key: string, reason: HoldfastError, at: string): Promise<boolean> {
     const isNew = !this.#numbers.has(key);
     if (isNew && this.size >= PARKED_MAX) {
-      throw new HoldfastError(
-        'Conflict',
-        `the target refused more than ${PARKED_MAX} entries, last ${key}`,
-        {
-          hint: reason.hint ?? `the last reason: ${reason.message}`,
-          cause: reason,
-        },
-      );
+      const message = `the target refused more than ${PARKED_MAX} entries, last ${key}: ${reason.message}`;
+      const { hint } = reason;
+      throw new TargetError(new HoldfastError(reason.code, message, { hint, cause: reason }));
     }
     this.#unmet.delete(key);
     const number = this.#numbers.get(key) ?? this.#next++;

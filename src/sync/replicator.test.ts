@@ -154,6 +154,33 @@ describe('a target that says no', () => {
   });
 });
 
+describe('a target that refuses everything', () => {
+  it('is refused once the list of parked keys is full, and keeps the session', async () => {
+    let replicator = start();
+    await until(() => replicator.status().state === 'current');
+    const session = await sessionOf(engine);
+    stop.abort();
+    await running;
+    for (let n = 1; n <= 1000; n++) {
+      await engine.put(`sync/parked/one/${n}`, Buffer.from(JSON.stringify({ key: `kv/${n}` })));
+    }
+    replicator = start();
+    await until(() => replicator.status().state === 'current');
+    remote.faults.push(fail('TooLarge'));
+    await engine.put('kv/more', Buffer.from('1'));
+    await until(() => replicator.status().state === 'refused');
+    for (let minute = 0; minute < 5; minute++) {
+      await until(() => remote.faults.length === 0 && clock.sleeps.includes(60_000));
+      expect(replicator.status()).toMatchObject({ state: 'refused', parked: 1000 });
+      expect(replicator.status().lastError).toMatchObject({ code: 'TooLarge' });
+      // The checkpoint can be read; the batch cannot be written.
+      remote.faults.push(() => undefined, fail('TooLarge'));
+      clock.advance(60_000);
+    }
+    expect(await sessionOf(engine)).toBe(session);
+  });
+});
+
 describe('the log', () => {
   it('is read to its end though a page of large values was cut short', async () => {
     let replicator = start();
