@@ -2,11 +2,13 @@
  * The boot story: `runAgent` reads top to bottom as what happens between power-on and a served host.
  * Nothing before READY waits for a network; what may wait for ever starts after it.
  */
+import type { Logger } from 'pino';
+import { systemClock } from '../base/clock.ts';
 import { knowHost, readHostFacts, readInventory, DeviceRegistry } from '../devices/index.ts';
 import { openEngine } from '../engine/index.ts';
 import { VolumeManager } from '../volumes/index.ts';
 import { Closing, stopSignal } from './closing.ts';
-import { ConfigWatcher, loadConfig } from './config/index.ts';
+import { ConfigWatcher, loadConfig, type Config } from './config/index.ts';
 import { AgentCore } from './core.ts';
 import { beginEpoch, readBootId } from './epoch.ts';
 import { EngineEventRing } from './event-ring.ts';
@@ -24,7 +26,11 @@ import { StatusFeed } from './status-feed.ts';
 import { Notifier, watchdog, watchdogPeriodMs } from './systemd.ts';
 import { Targets } from './targets.ts';
 import { Teller } from './teller.ts';
+import { trimHeap } from './trim-heap.ts';
 import { VolumeHealth } from './volume-health.ts';
+
+/** By then targets and broker were reached, or found to be away. */
+const TRIM_AFTER_MS = 5_000;
 
 export interface RunOptions {
   /** Take over a state folder that was made on another host. */
@@ -35,8 +41,7 @@ export interface RunOptions {
 /** Runs until SIGTERM or SIGINT; unmounts nothing. @throws what keeps it from starting */
 export async function runAgent(paths: Paths, options: RunOptions): Promise<void> {
   const stop = stopSignal();
-  const loaded = await loadConfig(configOptions(paths));
-  const { config } = loaded;
+  const { config } = await loadConfig(configOptions(paths));
   const log = createLogger(config.log.level, process.env['JOURNAL_STREAM'] !== undefined);
   const closing = new Closing(log);
   try {
@@ -108,21 +113,9 @@ export async function runAgent(paths: Paths, options: RunOptions): Promise<void>
       `holdfast ${core.version} is ${core.state().state}`,
     );
 
-    // What ticks, and what may wait for ever.
-    const rescan = new Rescan(core, config.devices.rescanSeconds, () => health.look());
-    const targets = new Targets(core, runner, log, config.sync.root);
-    const feed = new StatusFeed(core, runner, log);
-    const live = new LiveConfig({ core, log, teller, rescan, volumes, targets, feed });
-    const periodMs = watchdogPeriodMs();
-    if (periodMs !== undefined) runner.start(watchdog(engine, notifier, periodMs));
-    runner.start(rescan);
-    runner.start(health);
-    runner.start(
-      new ConfigWatcher({ load: configOptions(paths), running: config, ...live.handlers }),
-    );
-    await targets.apply(config.sync.targets);
-    await feed.apply(config.mqtt);
-    void readInventory(core.hostFacts).then((facts) => core.setHostFacts(facts));
+    await startBackground({ core, runner, log, teller, volumes, health, notifier, paths, config });
+    await systemClock.sleep(TRIM_AFTER_MS, stop);
+    if (!stop.aborted) await trimHeap();
 
     await aborted(stop);
     log.info('stopping; mounts stay as they are');
@@ -132,6 +125,36 @@ export async function runAgent(paths: Paths, options: RunOptions): Promise<void>
   } finally {
     await closing.close();
   }
+}
+
+interface Background {
+  readonly core: AgentCore;
+  readonly runner: ServiceRunner;
+  readonly log: Logger;
+  readonly teller: Teller;
+  readonly volumes: VolumeManager;
+  readonly health: VolumeHealth;
+  readonly notifier: Notifier;
+  readonly paths: Paths;
+  readonly config: Config;
+}
+
+/** What ticks, and what may wait for ever. */
+async function startBackground(parts: Background): Promise<void> {
+  const { core, runner, log, teller, volumes, health, notifier, paths, config } = parts;
+  const periodMs = watchdogPeriodMs();
+  if (periodMs !== undefined) runner.start(watchdog(core.engine, notifier, periodMs));
+  const rescan = new Rescan(core, config.devices.rescanSeconds, () => health.look());
+  runner.start(rescan);
+  runner.start(health);
+  const targets = new Targets(core, runner, log, config.sync.root);
+  const feed = new StatusFeed(core, runner, log);
+  const live = new LiveConfig({ core, log, teller, rescan, volumes, targets, feed });
+  const load = configOptions(paths);
+  runner.start(new ConfigWatcher({ load, running: config, ...live.handlers }));
+  await targets.apply(config.sync.targets);
+  await feed.apply(config.mqtt);
+  core.setHostFacts(await readInventory(core.hostFacts));
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

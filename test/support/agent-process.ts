@@ -76,9 +76,9 @@ export class AgentProcess {
   /** Starts it and waits for nothing. */
   async launch(): Promise<void> {
     const { wrapper = [], args = [], env } = this.#options;
-    const own = [process.execPath, cliProgram(), 'agent', ...this.#places(), ...args];
-    const [command, ...rest] = [...wrapper, ...own];
-    this.#child = await Child.start(command!, rest, {
+    const own = [command(), 'agent', ...this.#places(), ...args];
+    const [first, ...rest] = [...wrapper, ...own];
+    this.#child = await Child.start(first!, rest, {
       env: { PATH: process.env['PATH'], HOME: this.folder, ...env },
     });
   }
@@ -107,9 +107,9 @@ export class AgentProcess {
 
   /** The `holdfast` command against this agent; never throws for an exit code. */
   async cli(...args: readonly string[]): Promise<CliResult> {
-    const all = [cliProgram(), ...this.#places(), ...args];
+    const all = [...this.#places(), ...args];
     try {
-      const { stdout, stderr } = await run(process.execPath, all, { timeout: 60_000 });
+      const { stdout, stderr } = await run(command(), all, { timeout: 60_000 });
       return { code: 0, stdout, stderr };
     } catch (thrown) {
       const { code, signal, stdout, stderr } = thrown as Ended;
@@ -149,6 +149,8 @@ export class AgentProcess {
   }
 }
 
-function cliProgram(): string {
-  return compiledProgram('src/agent/cli/main.ts', ['src', 'native']);
+/** The command as a user runs it. @throws when dist/ is older than the sources */
+function command(): string {
+  compiledProgram('src/agent/cli/main.ts', ['src', 'native']);
+  return path.join(projectRoot, 'bin/holdfast');
 }

@@ -7,6 +7,8 @@ const OUTPUT_BYTES_MAX = 1024 * 1024;
 export interface ChildOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** Each piece of stdout as it comes, for one whose output is longer than what is kept. */
+  readonly onStdout?: (chunk: string) => void;
 }
 
 export interface ChildExit {
@@ -24,7 +26,7 @@ export class Child {
   readonly #process: ChildProcess;
   #output = '';
 
-  private constructor(command: string, child: ChildProcess) {
+  private constructor(command: string, child: ChildProcess, onStdout?: (chunk: string) => void) {
     this.command = command;
     this.#process = child;
     const keep = (chunk: string): void => {
@@ -32,6 +34,7 @@ export class Child {
     };
     child.stdout?.setEncoding('utf8').on('data', keep);
     child.stderr?.setEncoding('utf8').on('data', keep);
+    if (onStdout) child.stdout?.on('data', onStdout);
     this.exited = new Promise((resolve) => {
       child.once('close', (code, signal) => resolve({ code, signal }));
     });
@@ -39,15 +42,16 @@ export class Child {
 
   /** @throws when the command can't be started at all. */
   static async start(command: string, args: readonly string[], options: ChildOptions = {}) {
+    const { onStdout, ...spawnOptions } = options;
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', command, ...args], {
-      ...options,
+      ...spawnOptions,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     await new Promise((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', reject);
     });
-    return new Child(command, child);
+    return new Child(command, child, onStdout);
   }
 
   get pid(): number {
@@ -76,6 +80,21 @@ export class Child {
       }
       await sleep(20);
     }
+  }
+
+  /** Resolves with the piece of output that completes `pattern`: no polling. @throws when it ends first */
+  async waitForOutput(pattern: RegExp): Promise<void> {
+    const streams = [this.#process.stdout, this.#process.stderr];
+    const found = new Promise<boolean>((resolve) => {
+      const look = (): void => {
+        if (pattern.test(this.#output)) resolve(true);
+      };
+      look();
+      for (const stream of streams) stream?.on('data', look);
+      void this.exited.then(() => resolve(pattern.test(this.#output)));
+    });
+    if (!(await found))
+      throw new Error(`${this.command} ended without ${pattern}:\n${this.tail()}`);
   }
 
   /** SIGTERM, and SIGKILL after `timeoutMs`. Fine when it ended already. */

@@ -5,7 +5,8 @@ import { attach, detachAll, detachOne, detachService } from './attach-routes.ts'
 import { findService, type OfService, type OfVolume } from './find-volume.ts';
 import { readQuery } from './go-query.ts';
 import { sendJson } from './reply.ts';
-import { toCreateRequest, VolumeCreateRequest } from './requests.ts';
+import { toCreateRequest } from './requests.ts';
+import { VolumeCreateRequest } from './schema.ts';
 import { AVAILABLE, wireVolume } from './wire-volume.ts';
 
 const checkCreate = bodyCheck(VolumeCreateRequest);

@@ -6,7 +6,7 @@ import { bodyCheck } from '../../http-schema.ts';
 import { clientOf } from './client.ts';
 import { findById, type OfVolume } from './find-volume.ts';
 import { present, requireInstanceId, toInstance, type Presented } from './presentation.ts';
-import { VolumeAttachRequest, VolumeDetachRequest } from './requests.ts';
+import { VolumeAttachRequest, VolumeDetachRequest } from './schema.ts';
 import { ATTACHED, attachmentState, isOf, wireVolume } from './wire-volume.ts';
 
 const checkAttach = bodyCheck(VolumeAttachRequest);

@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import { GiB } from '../../../base/bytes.ts';
 import { bodyCheck } from '../../http-schema.ts';
-import { goText, toCreateRequest, VolumeCreateRequest } from './requests.ts';
+import { goText, toCreateRequest } from './requests.ts';
+import { VolumeCreateRequest } from './schema.ts';
 
 const check = bodyCheck(VolumeCreateRequest);
 

@@ -1,48 +1,13 @@
-import { Type, type Static } from 'typebox';
 import { GiB } from '../../../base/bytes.ts';
 import { HoldfastError } from '../../../base/errors.ts';
 import type { CreateRequest } from '../../../volumes/index.ts';
-
-const SIZE_GIB_MAX = Math.floor(Number.MAX_SAFE_INTEGER / GiB);
-const Opts = Type.Optional(Type.Record(Type.String(), Type.Unknown()));
-
-export const VolumeCreateRequest = Type.Object(
-  {
-    name: Type.String(),
-    availabilityZone: Type.Optional(Type.String()),
-    encrypted: Type.Optional(Type.Boolean()),
-    encryptionKey: Type.Optional(Type.String()),
-    iops: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
-    /** GiB */
-    size: Type.Optional(Type.Integer({ minimum: 0, maximum: SIZE_GIB_MAX })),
-    type: Type.Optional(Type.String()),
-    opts: Opts,
-  },
-  { additionalProperties: false },
-);
-
-export const VolumeAttachRequest = Type.Object(
-  {
-    force: Type.Optional(Type.Boolean()),
-    nextDeviceName: Type.Optional(Type.String()),
-    opts: Opts,
-  },
-  { additionalProperties: false },
-);
-
-export const VolumeDetachRequest = Type.Object(
-  { force: Type.Optional(Type.Boolean()), opts: Opts },
-  { additionalProperties: false },
-);
+import type { VolumeCreateRequest } from './schema.ts';
 
 /** The reference's own, for clients that send no size (or 0, which means the same to them). */
 const SIZE_DEFAULT_GIB = 1;
 
 /** Clients send "" and 0 for what they leave to us. @throws NotSupported, InvalidArgument */
-export function toCreateRequest(
-  service: string,
-  body: Static<typeof VolumeCreateRequest>,
-): CreateRequest {
+export function toCreateRequest(service: string, body: VolumeCreateRequest): CreateRequest {
   if (body.encrypted || body.encryptionKey) {
     throw new HoldfastError('NotSupported', `service "${service}" can't encrypt volumes`, {
       hint: 'leave out encrypted and encryptionKey',
