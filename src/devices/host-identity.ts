@@ -19,8 +19,8 @@ export interface KnowHostOptions {
 export interface HostVerdict {
   readonly identity: HostIdentity;
   /**
-   * `minted`: first start. `same`: nothing in the hardware differs. `parts-replaced`: less than half of it
-   * does. `adopted`: it was another host's state; the replica id is new.
+   * `minted`: first start. `same`: nothing in the hardware differs. `parts-replaced`: some of it does,
+   * less than it takes to be another host. `adopted`: it was another host's state; the replica id is new.
    */
   readonly outcome: 'minted' | 'same' | 'parts-replaced' | 'adopted';
   /** For the log, when there is something that a person may want to know. */
@@ -76,8 +76,9 @@ async function update(
   return identity;
 }
 
-function noteOf({ relation, replaced, equal }: HostComparison): string | undefined {
-  if (relation === 'unknown') return NOTHING_IN_COMMON;
+function noteOf({ relation, replaced, equal, merged }: HostComparison): string | undefined {
+  // A host that never showed anything was told so at its first start, and not at every other one.
+  if (relation === 'unknown') return showsNoHardware(merged) ? undefined : NOTHING_IN_COMMON;
   if (relation === 'parts-replaced') {
     return `replaced since the last start: ${namesOf(replaced)}; still the same: ${namesOf(without(equal, replaced))}`;
   }
