@@ -57,19 +57,24 @@ test('headers of up to 1 MiB are taken: clients send their whole mount table', a
   expect(json).toMatchObject({ code: 'TooLarge', message: expect.stringContaining('1 MiB') });
 });
 
-test.for([
+const NO_REQUESTS = [
   'garbage\r\n\r\n',
   'GET / HTTP/3.0\r\n\r\n',
   'GET / HTTP/1.1\r\nHost: a\r\nHo st: b\r\n\r\n',
   '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
   'POST /volumes/local HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}',
   'POST /volumes/local HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
-])('%j is answered with 400 in JSON', async (request) => {
+];
+
+test('what is no HTTP request is answered with 400 in JSON', async () => {
   const { socket } = await startHttpAgent();
-  const { first, headers, json } = parseRaw(await callRaw(socket, request));
-  expect(first).toBe('HTTP/1.1 400 Bad Request');
-  expect(headers).toContain('Connection: close');
-  expect(json).toMatchObject({ code: 'InvalidArgument', retry: 'never' });
+  for (const request of NO_REQUESTS) {
+    const { first, headers, json } = parseRaw(await callRaw(socket, request));
+    const label = JSON.stringify(request);
+    expect(first, label).toBe('HTTP/1.1 400 Bad Request');
+    expect(headers, label).toContain('Connection: close');
+    expect(json, label).toMatchObject({ code: 'InvalidArgument', retry: 'never' });
+  }
   expect((await call(socket, { path: '/healthz' })).status).toBe(200);
 });
 
@@ -124,7 +129,7 @@ test('half a body does nothing', async () => {
 });
 
 test('who sends too slowly gets 408 and its end; the others are served meanwhile', async () => {
-  const { socket, engine } = await startHttpAgent({ receiveDeadlineMs: 400 });
+  const { socket, engine } = await startHttpAgent({ receiveDeadlineMs: 1_000 });
   const before = engine.revision;
   const slow = ['GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ', `${TEN_BYTES}12345`];
   const answers = slow.map(async (part) => parseRaw(await callRaw(socket, part)));
@@ -133,7 +138,7 @@ test('who sends too slowly gets 408 and its end; the others are served meanwhile
     expect(first).toBe('HTTP/1.1 408 Request Timeout');
     expect(json).toMatchObject({
       code: 'DeadlineExceeded',
-      message: expect.stringContaining('0.4 s'),
+      message: expect.stringContaining('within 1 s'),
     });
   }
   expect(engine.revision).toBe(before);

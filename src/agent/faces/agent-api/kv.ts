@@ -68,7 +68,7 @@ export const kvRoutes: FastifyPluginAsync<{ agent: Agent }> = async (plugin, { a
     async (request) => {
       const { key, ifRevision } = request.query;
       const value = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-      return { revision: await engine.put(userKey(key), value, { ifRevision }) };
+      return { revision: await inWordsOf(key, engine.put(userKey(key), value, { ifRevision })) };
     },
   );
   app.delete(
@@ -76,7 +76,7 @@ export const kvRoutes: FastifyPluginAsync<{ agent: Agent }> = async (plugin, { a
     { schema: { querystring: KvWriteQuery, response: { 200: KvWriteReply } } },
     async (request) => {
       const { key, ifRevision } = request.query;
-      const revision = await engine.delete(userKey(key), { ifRevision });
+      const revision = await inWordsOf(key, engine.delete(userKey(key), { ifRevision }));
       if (revision === undefined) throw keyNotFound(key);
       return { revision };
     },
@@ -161,6 +161,18 @@ export function userKey(key: string): string {
 export function userPrefix(prefix = ''): string {
   const bare = prefix.replace(/^\//, '').replace(/\/$/, '');
   return bare === '' ? USER_PREFIX : userKey(bare);
+}
+
+/** The engine's errors name its own key; the user's is without our prefix. */
+async function inWordsOf<T>(key: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (thrown) {
+    if (!(thrown instanceof HoldfastError)) throw thrown;
+    const message = thrown.message.replace(userKey(key), () => shownKey(userKey(key)));
+    const { hint, retry } = thrown;
+    throw new HoldfastError(thrown.code, message, { hint, retry, cause: thrown });
+  }
 }
 
 function keyNotFound(key: string): HoldfastError {
