@@ -7,7 +7,7 @@
  * NODE_DIR      folder whose include/node holds this Node's own headers; empty when there are none
  * FP_MODULES    node_modules is right for this (dependencies, lock file, Node's ABI)
  * FP_ADDON      native/build is right for this (C++ sources, Node's ABI)
- * FP_DIST       dist/ is right for this (TypeScript sources, assets, compiler options)
+ * FP_DIST       dist/ is right for this (TypeScript sources, assets, compiler options, how it is made)
  */
 const crypto = require('crypto');
 const fs = require('fs');
@@ -72,6 +72,7 @@ const values = {
       ...['native', 'test', 'bench'].flatMap((d) => filesUnder(path.join(root, d), isTypeScript)),
       path.join(root, 'tsconfig.json'),
       path.join(root, 'vitest.config.ts'),
+      path.join(root, 'scripts/compile.cjs'),
     ],
     [devDependencies.typescript],
   ),

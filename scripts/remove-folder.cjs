@@ -26,6 +26,9 @@ function main() {
     console.log(`unmounted ${at}`);
   }
   for (const { device, file } of loopDevices().filter((loop) => inside(loop.file))) {
+    if (!lazy && isClaimed(device)) {
+      throw new Error(`${device} (${file}) is still in use, mounted elsewhere or in a container`);
+    }
     execFileSync('losetup', ['--detach', device], { stdio: 'pipe' });
     console.log(`detached ${device} (${file})`);
   }
@@ -65,6 +68,20 @@ function loopDevices() {
       return []; // Not attached, or detached since the listing.
     }
   });
+}
+
+/**
+ * Whether it is mounted, by whomever: mounts in other namespaces are in no list of ours, and losetup
+ * "detaches" such a device at once and without a word, leaving it attached to what we'd delete.
+ */
+function isClaimed(device) {
+  try {
+    fs.closeSync(fs.openSync(device, fs.constants.O_RDONLY | fs.constants.O_EXCL));
+    return false;
+  } catch (error) {
+    if (error.code === 'EBUSY') return true;
+    throw error;
+  }
 }
 
 try {
