@@ -42,7 +42,8 @@ describe('runChild', () => {
   test('an exit code that is an answer is none of its failures', async () => {
     expect((await run('sh', ['-c', 'exit 2'], { accept: [0, 2] })).exitCode).toBe(2);
     await expect(run('sh', ['-c', 'echo wrong >&2; exit 2'])).rejects.toMatchObject({
-      ...{ code: 'HostFailed', message: 'sh failed (exit 2): wrong' },
+      code: 'HostFailed',
+      message: 'sh failed (exit 2): wrong',
     });
   });
 
@@ -53,13 +54,15 @@ describe('runChild', () => {
 
   test('one that is not installed is named', async () => {
     await expect(run('no-such-tool', [])).rejects.toMatchObject({
-      ...{ code: 'NotSupported', message: 'no-such-tool is not installed' },
+      code: 'NotSupported',
+      message: 'no-such-tool is not installed',
     });
   });
 
   test('is killed at its deadline', async () => {
     await expect(run('sleep', ['60'], { deadlineMs: 50 })).rejects.toMatchObject({
-      ...{ code: 'DeadlineExceeded', message: 'sleep was killed after 50 ms' },
+      code: 'DeadlineExceeded',
+      message: 'sleep was killed after 50 ms',
     });
   });
 
@@ -68,7 +71,8 @@ describe('runChild', () => {
     const sleeping = run('sleep', ['60'], { signal: ending.signal });
     ending.abort(new HoldfastError('DeadlineExceeded', 'mount took more than 60 s'));
     await expect(sleeping).rejects.toMatchObject({
-      ...{ code: 'DeadlineExceeded', message: 'sleep was killed: mount took more than 60 s' },
+      code: 'DeadlineExceeded',
+      message: 'sleep was killed: mount took more than 60 s',
     });
     await expect(run('sleep', ['60'], { signal: ending.signal })).rejects.toThrow(/not started/);
     await expect(run('true', [], { signal: AbortSignal.abort() })).rejects.toMatchObject({

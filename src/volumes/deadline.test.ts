@@ -43,6 +43,6 @@ describe('inParallel', () => {
       done.push(item);
     });
     expect(most).toBe(3);
-    expect(done.toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(done.toSorted((left, right) => left - right)).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 });

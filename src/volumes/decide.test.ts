@@ -15,7 +15,11 @@ const ME = { id: 'Client-1', driver: 'd', service: 's' };
 const OTHER = { id: 'client-2', driver: 'd', service: 's' };
 const NOW = { bootId: 'b', attachedAt: '2026-01-02T00:00:00.000Z' };
 const attachment = (instanceId: string, deviceName = '/dev/loop3'): Attachment => ({
-  ...{ instanceId, deviceName, driver: 'd', service: 's', bootId: 'b' },
+  instanceId,
+  deviceName,
+  driver: 'd',
+  service: 's',
+  bootId: 'b',
   attachedAt: '2026-01-01T00:00:00.000Z',
 });
 
@@ -85,7 +89,8 @@ describe('detach', () => {
     expect(() => decision(decideDetach(ME, false), ...args)).toThrow(conflict(/\/mnt/));
     // mounted: the planner must not take the device away.
     expect(decision(decideDetach(ME, true), ...args)).toMatchObject({
-      ...{ attachments: [], facts: { mounted: true } },
+      attachments: [],
+      facts: { mounted: true },
     });
   });
 });
@@ -93,7 +98,8 @@ describe('detach', () => {
 test('detach of what we have mounted ourselves is not held up by copies of our mount elsewhere', () => {
   const copied: Observation = { ...MOUNTED, otherMounts: ['/m/x/data'] };
   expect(decision(decideDetach(undefined, false), copied, attachment('client-1'))).toMatchObject({
-    ...{ attachments: [], facts: { mounted: true } },
+    attachments: [],
+    facts: { mounted: true },
   });
 });
 

@@ -73,20 +73,34 @@ async function bench(kind: DriverName = 'dir') {
   const events: string[] = [];
   const journal = new Journal(engine);
   const runner = new Runner({
-    ...{ journal, drivers, clock, bootId: 'b', deadlinesMs: OPERATION_DEADLINE_MS },
+    journal,
+    drivers,
+    clock,
+    bootId: 'b',
+    deadlinesMs: OPERATION_DEADLINE_MS,
     onEvent: ({ type }) => events.push(type),
     onStep: () => undefined,
   });
   const records = new Records(engine);
   const operations = new Operations({
-    ...{ records, journal, runner, drivers, clock },
+    records,
+    journal,
+    runner,
+    drivers,
+    clock,
     hostOps: new LinuxHostOps(clock),
     services: new Services([service]),
   });
   const volume = (id: string): Volume => ({
     spec: {
-      ...{ id, name: id, service: 's', driver: kind, sizeBytes: 0, mountAtBoot: false },
-      ...{ fields: {}, createdAt: '' },
+      id,
+      name: id,
+      service: 's',
+      driver: kind,
+      sizeBytes: 0,
+      mountAtBoot: false,
+      fields: {},
+      createdAt: '',
     },
     status: { phase: 'creating', attachments: [] },
   });
@@ -215,7 +229,8 @@ describe('failure', () => {
     const { driver, clock, create, entries } = await bench('loop');
     driver.on('a allocate-image', async () => clock.advance(OPERATION_DEADLINE_MS.create));
     await expect(create('a')).rejects.toMatchObject({
-      ...{ code: 'DeadlineExceeded', message: 'create of volume "a" took more than 1800 s' },
+      code: 'DeadlineExceeded',
+      message: 'create of volume "a" took more than 1800 s',
     });
     expect(driver.ran).toEqual(['a allocate-image', 'a unlink-image']);
     expect(await entries()).toBe(0);

@@ -9,7 +9,11 @@ import type { Attachment, Volume, VolumeStatus } from './volume.ts';
 const AT = '2026-01-02T00:00:00.000Z';
 const CONDITION = { code: 'Corrupt', message: 'x', since: '2026-01-01T00:00:00.000Z' };
 const attachment: Attachment = {
-  ...{ instanceId: 'i', driver: 'd', service: 's', deviceName: '/dev/loop3', bootId: 'b' },
+  instanceId: 'i',
+  driver: 'd',
+  service: 's',
+  deviceName: '/dev/loop3',
+  bootId: 'b',
   attachedAt: AT,
 };
 /** In the order in which records are written. */
@@ -28,7 +32,11 @@ describe('succeeded', () => {
     const before = volume({ condition: CONDITION });
     const found = { device: '/dev/loop3', mountPoint: '/m' };
     expect(succeeded(entry('mount', before), before, found, 'b')?.status).toEqual({
-      ...{ phase: 'ready', device: '/dev/loop3', mountPoint: '/m', bootId: 'b', attachments: [] },
+      phase: 'ready',
+      device: '/dev/loop3',
+      mountPoint: '/m',
+      bootId: 'b',
+      attachments: [],
     });
   });
 
@@ -100,7 +108,10 @@ test('stuckAs: only an unfinished create is a failed volume', () => {
 
 describe('reconciled', () => {
   const mounted = volume({
-    ...{ device: '/dev/loop3', mountPoint: '/m', bootId: 'b', attachments: [attachment] },
+    device: '/dev/loop3',
+    mountPoint: '/m',
+    bootId: 'b',
+    attachments: [attachment],
   });
 
   test('what the record says already changes nothing, to the byte', () => {
@@ -111,7 +122,8 @@ describe('reconciled', () => {
 
   test('what is gone is gone from the record, attachments with it', () => {
     expect(reconciled(mounted, { devices: [] }, 'b', AT).status).toEqual({
-      ...{ phase: 'ready', attachments: [] },
+      phase: 'ready',
+      attachments: [],
     });
   });
 

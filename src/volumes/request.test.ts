@@ -19,14 +19,22 @@ describe('what is taken', () => {
   test('the first service and its defaults, when nothing else is said', () => {
     expect(spec({ name: 'v', sizeBytes: 16 * MiB })).toEqual({
       ...MINTED,
-      ...{ name: 'v', service: 'Images', driver: 'loop', sizeBytes: 16 * MiB },
-      ...{ fsType: 'ext4', preallocate: false, mountAtBoot: false, fields: {} },
+      name: 'v',
+      service: 'Images',
+      driver: 'loop',
+      sizeBytes: 16 * MiB,
+      fsType: 'ext4',
+      preallocate: false,
+      mountAtBoot: false,
+      fields: {},
     });
   });
 
   test("a service by its name in any case, with the service's own defaults", () => {
     expect(spec({ name: 'v', service: 'BIG', sizeBytes: 300 * MiB })).toMatchObject({
-      ...{ service: 'big', fsType: 'xfs', preallocate: true },
+      service: 'big',
+      fsType: 'xfs',
+      preallocate: true,
     });
     expect(
       spec({ name: 'v', service: 'big', sizeBytes: 8 * MiB, fsType: 'ext4', preallocate: false }),

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import { expect } from 'vitest';
+import { assert } from 'vitest';
 import { MiB } from '../../src/base/bytes.ts';
 import type { Volume } from '../../src/volumes/index.ts';
 import { mountsUnder } from '../support/temp-folder.ts';
@@ -62,19 +62,19 @@ export class VolumeSite {
   checkPayload({ spec, status }: Volume): void {
     const wanted = this.#payloads.get(spec.id);
     if (wanted === undefined) return;
-    expect(checksum(readFileSync(path.join(status.mountPoint!, 'payload'))), 'the file').toBe(
-      wanted,
-    );
+    const found = checksum(readFileSync(path.join(status.mountPoint!, 'payload')));
+    assert.strictEqual(found, wanted, `the file in ${spec.id}`);
   }
 
   /** Records, journal, kernel and folders agree, and every acknowledged volume is among them with its data. */
   async check(worker: VolumeProcess, acknowledged: readonly Volume[]): Promise<readonly Volume[]> {
     const volumes = await worker.call('list');
-    expect(await worker.call('journal'), 'entries in the journal').toBe(0);
-    expect(volumes.filter(({ status }) => status.phase !== 'ready')).toEqual([]);
-    expect(kernelView(this.folders)).toEqual(expectedView(this.folders, volumes));
+    const restless = volumes.filter(({ status }) => status.phase !== 'ready');
+    assert.strictEqual(await worker.call('journal'), 0, 'entries in the journal');
+    assert.deepEqual(restless, [], 'volumes that are not at rest');
+    assert.deepEqual(kernelView(this.folders), expectedView(this.folders, volumes));
     for (const { spec } of acknowledged) {
-      expect(volumes.find((volume) => volume.spec.id === spec.id)?.spec).toEqual(spec);
+      assert.deepEqual(volumes.find((volume) => volume.spec.id === spec.id)?.spec, spec);
     }
     for (const volume of volumes) {
       if (volume.status.mountPoint !== undefined) this.checkPayload(volume);

@@ -1,4 +1,4 @@
-import { expect } from 'vitest';
+import { assert } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { MiB } from '../../src/base/bytes.ts';
 import type { Volume } from '../../src/volumes/index.ts';
@@ -80,11 +80,11 @@ export class Slot {
     const found = volumes.find(({ spec }) => spec.name === `Slot ${this.#index}`);
     const what = `${context}, slot ${this.#index}, ${this.#open} was open`;
     if (this.#open !== 'create' && this.#open !== 'remove') {
-      expect(found?.spec, what).toEqual(this.#volume?.spec);
+      assert.deepEqual(found?.spec, this.#volume?.spec, what);
     }
-    if (this.#open !== 'create' && found) expect(found.spec, what).toEqual(this.#volume?.spec);
+    if (this.#open !== 'create' && found) assert.deepEqual(found.spec, this.#volume?.spec, what);
     if (this.#open === undefined) {
-      expect(found?.status.mountPoint, what).toBe(this.#volume?.status.mountPoint);
+      assert.strictEqual(found?.status.mountPoint, this.#volume?.status.mountPoint, what);
     }
     this.#volume = found;
   }

@@ -68,7 +68,9 @@ function doubleCases(shape: Shape): Case[] {
   const { driver } = SHAPES[shape];
   return OPERATION_KINDS.flatMap((kind) =>
     pointsOf(kind, stepsOf(kind, driver)).map((again) => ({
-      ...{ shape, kind, again },
+      shape,
+      kind,
+      again,
       kill: `${kind}/record:before`,
     })),
   );
@@ -94,7 +96,11 @@ function undoCases(shape: Shape): Case[] {
   });
 }
 
-const XFS_POINTS = ['create/format:after', 'mount/mount:after', 'unmount/unmount:after'];
+const XFS_CASES: readonly Case[] = [
+  { shape: 'xfs', kind: 'create', kill: 'create/format:after' },
+  { shape: 'xfs', kind: 'mount', kill: 'mount/mount:after' },
+  { shape: 'xfs', kind: 'unmount', kill: 'unmount/unmount:after' },
+];
 
 /** Point -> how often a process died there. */
 const hits = new Map<string, number>();
@@ -231,9 +237,7 @@ describe.runIf(isRoot)('killed at every step (needs root: loop devices and mount
     test.each(undoCases(shape))(`${shape}, undo after $fail, $kill, $again`, run);
     test.each(doubleCases(shape))(`${shape}, $kill, again at $again`, run);
   }
-  test.each(XFS_POINTS)('xfs, %s', (kill) =>
-    run({ shape: 'xfs', kind: kill.split('/')[0] as OperationKind, kill }),
-  );
+  test.each(XFS_CASES)('xfs, $kill', run);
 
   test(`killed ${RANDOM_ROUNDS} times from outside while ${SLOTS} volumes are worked on at once`, async () => {
     const random = new Random(SEED);
@@ -268,7 +272,7 @@ describe.runIf(isRoot)('killed at every step (needs root: loop devices and mount
 
 function printTable(): void {
   const lines = [...hits]
-    .sort()
+    .sort(([left], [right]) => left.localeCompare(right))
     .map(([point, count]) => `${point.padEnd(36)}${String(count).padStart(3)}`);
   const total = [...hits.values()].reduce((sum, count) => sum + count, 0);
   console.log(
