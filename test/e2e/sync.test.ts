@@ -85,7 +85,10 @@ describe.skipIf(missing !== undefined)(`sync to etcd ${missing ?? ''}`, () => {
     await first.converged();
     await first.stop();
 
-    for (let n = 0; n < 2000; n++) await engine.put(`kv/hot/${n % 10}`, text(`${n}`));
+    const writes = Array.from({ length: 2000 }, (_, n) =>
+      engine.put(`kv/hot/${n % 10}`, text(`${n}`)),
+    );
+    await Promise.all(writes);
     const before = await revisionOf(etcd);
     await using second = new Follower(engine, etcd.endpoint, { place });
     await expectEqual(engine, second);
