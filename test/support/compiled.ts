@@ -20,14 +20,6 @@ export function compiledProgram(source: string, needs: readonly string[]): strin
   return path.join(dist, source.replace(/\.ts$/, '.js'));
 }
 
-let stamped: boolean | undefined;
-
-/** What scripts/setup goes by. A source that git or an editor wrote again as it was is newer, but no other. */
-function isStamped(dist: string): boolean {
-  stamped ??= readFingerprint() === readStamp(dist);
-  return stamped;
-}
-
 function readFingerprint(): string | undefined {
   const script = path.join(here, 'scripts/fingerprints.cjs');
   const output = execFileSync(process.execPath, [script], { encoding: 'utf8' });
@@ -47,6 +39,8 @@ function assertFresh(need: string, dist: string): void {
     const compiled = path.join(dist, name.replace(/\.ts$/, '.js'));
     const compiledMs = statSync(compiled, { throwIfNoEntry: false })?.mtimeMs ?? 0;
     if (compiledMs < statSync(path.join(here, name)).mtimeMs) {
+      // What scripts/setup goes by: a source that git or an editor wrote again as it was is newer, but no other.
+      if (readFingerprint() === readStamp(dist)) return;
       throw new Error(`${compiled} is missing or older than its source: run scripts/setup --tests`);
     }
   }
