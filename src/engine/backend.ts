@@ -55,4 +55,9 @@ export interface BackendOptions {
   readonly durability: Durability;
   /** What a new store starts with; committed before the store gets its name. */
   readonly initial: () => readonly Write[];
+  /**
+   * Reads and throws when the store must not be used. A backend whose opening would change files calls
+   * it before that; after opening it is called in any case, by the engine.
+   */
+  readonly verify: (backend: Backend) => void;
 }

@@ -22,7 +22,7 @@
  */
 import { HoldfastError } from '../base/errors.ts';
 import { LocalEngine } from './local-engine.ts';
-import { initialWrites } from './recover.ts';
+import { initialWrites, recover } from './recover.ts';
 import type { Backend, BackendOptions, Durability } from './backend.ts';
 import type { Engine } from './engine.ts';
 
@@ -64,6 +64,7 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
     path: options.path,
     durability: options.unsafeDurability ?? 'commit',
     initial: initialWrites,
+    verify: recover,
   });
   return LocalEngine.over(backend, options.path);
 }

@@ -1,61 +1,72 @@
 /**
  * Looks at an LMDB file before LMDB does: it maps the file, so a page beyond the end kills the process
- * with SIGBUS instead of giving an error.
+ * with SIGBUS, and a damaged one aborts it, instead of giving an error.
  *
  * The first two pages are the meta pages: a page header, then MDB_meta (mdb.c): magic u32, version u32,
- * address u64, map size u64, two MDB_db of 48 bytes (the first one's pad is the page size), last page
- * u64, transaction u64, in the byte order of the host (all that Holdfast runs on are little-endian).
- * "The file may be shorter if the freeDB lists the final pages" (mdb.c): a short file is then read
- * through in a child process, which may die of it.
+ * address u64, map size u64, two tree records (the first one's pad is the page size; lmdb-pages.ts), last
+ * page u64, transaction u64, in the byte order of the host (all that Holdfast runs on are little-endian).
+ * "The file may be shorter if the freeDB lists the final pages" (mdb.c), so the size alone says nothing:
+ * all pages that belong to a tree must be there. Reading them costs ~3 us a page from the
+ * kernel's cache: 50 ms for 64 MiB.
  */
-import { spawnSync } from 'node:child_process';
-import { createRequire } from 'node:module';
+import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { checkTrees, PAGE_BYTES, TREE_RECORD_BYTES } from './lmdb-pages.ts';
+import { corrupt } from '../log.ts';
 import { notOurs, readStart, truncated } from './store-file.ts';
 
-const PAGE_BYTES = 4096;
 const META_AT = 24;
 const META_MAGIC = 0xbeefc0de;
-const PAGE_SIZE_AT = META_AT + 24;
+const FREE_TREE_AT = META_AT + 24;
+const MAIN_TREE_AT = FREE_TREE_AT + TREE_RECORD_BYTES;
 const LAST_PAGE_AT = META_AT + 120;
+const LOCK_BYTES = 4 * PAGE_BYTES;
+/** stat(2) counts blocks in this unit, whatever the file system's own. */
+const STAT_BLOCK_BYTES = 512;
 const TXN_AT = META_AT + 128;
-/** A full read of a 1 GiB store takes ~3 s on a slow disk's cache; ten times that is a hang. */
-const PROBE_TIMEOUT_MS = 30_000;
 
-/** @throws StateMismatch, Corrupt */
-export function checkLmdbFile(file: string): void {
+/** @param names the trees a store has. @throws StateMismatch, Corrupt */
+export function checkLmdbFile(file: string, names: readonly string[]): void {
   const { start, sizeBytes } = readStart(file, 2 * PAGE_BYTES);
   if (start.length < 2 * PAGE_BYTES) throw truncated(file, sizeBytes, 2 * PAGE_BYTES);
   const metas = [start.subarray(0, PAGE_BYTES), start.subarray(PAGE_BYTES)];
-  if (metas.some((meta) => meta.readUInt32LE(META_AT) !== META_MAGIC)) {
-    throw notOurs(file, 'no LMDB header');
-  }
+  const strange = metas.filter((meta) => meta.readUInt32LE(META_AT) !== META_MAGIC);
+  if (strange.length === metas.length) throw notOurs(file, 'no LMDB header');
+  if (strange.length > 0) throw corrupt(`one of the ${metas.length} meta pages of ${file} is none`);
   const newest = metas.reduce((a, b) => (txnOf(b) > txnOf(a) ? b : a));
-  const pageBytes = newest.readUInt32LE(PAGE_SIZE_AT);
+  const pageBytes = newest.readUInt32LE(FREE_TREE_AT);
   if (pageBytes !== PAGE_BYTES) {
     throw notOurs(file, `its pages are ${pageBytes} bytes, ours ${PAGE_BYTES}`);
   }
-  const wantBytes = (Number(newest.readBigUInt64LE(LAST_PAGE_AT)) + 1) * PAGE_BYTES;
-  if (sizeBytes < wantBytes && !isReadable(file)) throw truncated(file, sizeBytes, wantBytes);
+  const pages = Number(newest.readBigUInt64LE(LAST_PAGE_AT)) + 1;
+  const fd = openSync(file, 'r');
+  try {
+    const found = checkTrees(
+      { fd, sizeBytes, pages },
+      treeRecord(newest, FREE_TREE_AT),
+      treeRecord(newest, MAIN_TREE_AT),
+    );
+    const missing = names.filter((name) => !found.has(name));
+    if (missing.length > 0) throw notOurs(file, `an LMDB file without ${missing.join(', ')}`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * LMDB maps its lock file (8 KiB for its 126 readers) and writes to it; on a full disk a page that has
+ * no block yet kills the process with SIGBUS. So the blocks are there before LMDB comes: where they are
+ * missing, the store is closed everywhere and LMDB would reset the file anyway. @throws ENOSPC
+ */
+export function allocateLockFile(file: string): void {
+  const there = statSync(file, { throwIfNoEntry: false });
+  if (there && there.blocks * STAT_BLOCK_BYTES >= LOCK_BYTES) return;
+  writeFileSync(file, Buffer.alloc(LOCK_BYTES), { mode: 0o600 });
+}
+
+function treeRecord(meta: Buffer, at: number): Buffer {
+  return meta.subarray(at, at + TREE_RECORD_BYTES);
 }
 
 function txnOf(meta: Buffer): bigint {
   return meta.readBigUInt64LE(TXN_AT);
-}
-
-const PROBE = `
-  const { open } = require(process.argv[1]);
-  const options = { encoding: 'binary', keyEncoding: 'binary' };
-  const root = open({ path: process.argv[2], noSubdir: true, readOnly: true, ...options });
-  for (const name of ['kv', 'log', 'meta']) {
-    for (const entry of root.openDB({ name, ...options }).getRange()) entry.value.at(-1);
-  }
-`;
-
-function isReadable(file: string): boolean {
-  const lmdb = createRequire(import.meta.url).resolve('lmdb');
-  const probe = spawnSync(process.execPath, ['-e', PROBE, lmdb, file], {
-    timeout: PROBE_TIMEOUT_MS,
-    stdio: 'ignore',
-  });
-  return probe.status === 0;
 }

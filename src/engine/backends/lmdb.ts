@@ -4,9 +4,12 @@
  * put). Reads share one read transaction from commit to commit: beginning one writes into the mapped
  * lock file, which the kernel would flush to the disk of an idle host every 30 s.
  */
+import { statfsSync } from 'node:fs';
 import { open } from 'lmdb';
 import { GiB } from '../../base/bytes.ts';
-import { checkLmdbFile } from './lmdb-file.ts';
+import { BATCH_BYTES_MAX } from '../limits.ts';
+import { allocateLockFile, checkLmdbFile } from './lmdb-file.ts';
+import { PAGE_BYTES } from './lmdb-pages.ts';
 import { fileBytes, placeStore, storeError } from './store-file.ts';
 import type { Database, RootDatabase, Transaction } from 'lmdb';
 import type {
@@ -21,12 +24,17 @@ import type {
 
 /** Address space, not memory or disk: the store cannot outgrow it. */
 const MAP_BYTES = 16 * GiB;
-const PAGE_BYTES = 4096;
 const MDB_MAP_FULL = -30792;
 const MDB_DAMAGED = new Set([
   -30797 /* PAGE_NOTFOUND */, -30796 /* CORRUPTED */, -30793 /* INVALID */,
+  -30782 /* BAD_TXN: goes on after one of the others */, -30779 /* PROBLEM */,
 ]);
 const ENOSPC = 28;
+/** What LMDB makes of a write that came out short (mdb_page_flush), which is how a file system fills up. */
+const EIO = 5;
+/** Below this a commit doesn't fit: a lone put writes up to ten pages, a batch up to BATCH_BYTES_MAX more. */
+const ROOM_BYTES_MIN = BATCH_BYTES_MAX + 10 * PAGE_BYTES;
+const TABLES: readonly Table[] = ['kv', 'log', 'meta'];
 
 type Binary = Database<Buffer, Uint8Array>;
 
@@ -38,12 +46,13 @@ export async function openLmdb(options: BackendOptions): Promise<Backend> {
     await backend.commit(options.initial());
     await backend.close();
   });
-  checkLmdbFile(file);
+  guard(`cannot read ${file}`, path, () => checkLmdbFile(file, TABLES));
   return connect(file, path, durability);
 }
 
 function connect(file: string, folder: string, durability: Durability): LmdbBackend {
   return guard(`cannot open ${file}`, folder, () => {
+    allocateLockFile(`${file}-lock`);
     const root = open<Buffer, Uint8Array>({
       path: file,
       noSubdir: true,
@@ -55,7 +64,13 @@ function connect(file: string, folder: string, durability: Durability): LmdbBack
       overlappingSync: false,
       noSync: durability === 'none',
     });
-    return new LmdbBackend(root, file, folder);
+    try {
+      return new LmdbBackend(root, file, folder);
+    } catch (thrown) {
+      // It was never in use: nothing waits for what closing it says.
+      root.close().catch(() => undefined);
+      throw thrown;
+    }
   });
 }
 
@@ -138,13 +153,18 @@ class LmdbBackend implements Backend {
   }
 }
 
+function isFull(folder: string): boolean {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize < ROOM_BYTES_MIN;
+}
+
 function guard<T>(doing: string, folder: string, work: () => T): T {
   try {
     return work();
   } catch (thrown) {
     const code = thrown instanceof Error && 'code' in thrown ? Number(thrown.code) : 0;
     throw storeError(thrown, doing, folder, {
-      noSpace: code === MDB_MAP_FULL || code === ENOSPC,
+      noSpace: code === MDB_MAP_FULL || code === ENOSPC || (code === EIO && isFull(folder)),
       corrupt: MDB_DAMAGED.has(code),
     });
   }

@@ -5,11 +5,12 @@
  * https://github.com/benbjohnson/litestream/issues/1432, and Debian 12's sqlite3 tool is such a one).
  * The WAL is folded back by the commit that fills it, never by a timer.
  */
+import { rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { HoldfastError } from '../../base/errors.ts';
 import { MiB } from '../../base/bytes.ts';
 import { FORMAT } from '../record.ts';
-import { logKey, readU64 } from '../log.ts';
+import { corrupt, logKey, readU64 } from '../log.ts';
 import { fileBytes, notOurs, placeStore, readStart, storeError, truncated } from './store-file.ts';
 import type {
   Backend,
@@ -41,13 +42,14 @@ const SCHEMA = `
 `;
 
 type SqlKey = Uint8Array | number;
+/** As declared; what a damaged file holds is looked at before use. */
 interface Row {
-  k: SqlKey;
-  v: Buffer;
+  k: unknown;
+  v: unknown;
 }
 
 interface Statements {
-  readonly get: Database.Statement<[SqlKey], Buffer>;
+  readonly get: Database.Statement<[SqlKey], unknown>;
   readonly put: Database.Statement<[SqlKey, Uint8Array]>;
   readonly remove: Database.Statement<[SqlKey]>;
   readonly from: Database.Statement<[SqlKey], Row>;
@@ -62,20 +64,63 @@ export async function openSqlite(options: BackendOptions): Promise<Backend> {
     await backend.commit(options.initial());
     await backend.close();
   });
-  checkFile(file);
-  return new SqliteBackend(connect(file, path, durability), file, path);
+  guard(`cannot read ${file}`, path, () => checkFile(file));
+  if (fileBytes(`${file}-wal`) > 0) await verifyUnchanged(file, options);
+  return connect(file, path, durability);
 }
 
 function create(file: string, folder: string): SqliteBackend {
-  const db = guard('cannot make the store', folder, () => {
-    const made = new Database(file);
-    made.pragma(`page_size = ${PAGE_BYTES}`);
-    made.pragma(`application_id = ${APPLICATION_ID}`);
-    made.pragma(`user_version = ${FORMAT}`);
-    made.exec(SCHEMA);
-    return made;
+  return opened(file, folder, {}, (db) => {
+    db.pragma(`page_size = ${PAGE_BYTES}`);
+    db.pragma(`application_id = ${APPLICATION_ID}`);
+    db.pragma(`user_version = ${FORMAT}`);
+    db.exec(SCHEMA);
   });
-  return new SqliteBackend(db, file, folder);
+}
+
+/**
+ * Closing a connection folds the WAL into the database, also when what was found in it is refused. So a
+ * store with a WAL is looked at through a connection that can't write; the index it makes is removed.
+ */
+async function verifyUnchanged(file: string, { path, verify }: BackendOptions): Promise<void> {
+  try {
+    const probe = opened(file, path, { fileMustExist: true, readonly: true }, () => undefined);
+    try {
+      verify(probe);
+    } finally {
+      await probe.close();
+    }
+  } catch (thrown) {
+    // No room for that index: then it is left to the opening, which keeps its own on the heap.
+    if (!sqliteCode(thrown).startsWith('SQLITE_IOERR_SHM')) throw thrown;
+  } finally {
+    rmSync(`${file}-shm`, { force: true });
+  }
+}
+
+/** The code of the SQLite error behind one of ours; empty when there is none. */
+function sqliteCode(thrown: unknown): string {
+  const cause = thrown instanceof HoldfastError ? thrown.cause : thrown;
+  return cause instanceof Database.SqliteError ? cause.code : '';
+}
+
+/** A backend over a new connection, which is closed again when `prepare` or the first look at the file fails. */
+function opened(
+  file: string,
+  folder: string,
+  options: Database.Options,
+  prepare: (db: Database.Database) => void,
+): SqliteBackend {
+  return guard(`cannot open ${file}`, folder, () => {
+    const db = new Database(file, options);
+    try {
+      prepare(db);
+      return new SqliteBackend(db, file, folder);
+    } catch (thrown) {
+      db.close();
+      throw thrown;
+    }
+  });
 }
 
 /** Reads the header without SQLite, so that a file which isn't ours stays as it is. */
@@ -102,23 +147,17 @@ function checkFile(file: string): void {
   }
 }
 
-function connect(file: string, folder: string, durability: Durability): Database.Database {
-  return guard(`cannot open ${file}`, folder, () => {
-    const db = new Database(file, { fileMustExist: true });
-    try {
-      checkVersion(db);
-      db.pragma('locking_mode = EXCLUSIVE');
-      const mode = db.pragma('journal_mode = WAL', { simple: true });
-      if (mode !== 'wal') throw new HoldfastError('HostFailed', `${file}: no WAL but ${mode}`);
-      db.pragma(`synchronous = ${durability === 'commit' ? 'FULL' : 'OFF'}`);
-      db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
-      db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES}`);
-      db.pragma(`cache_size = ${-CACHE_BYTES / 1024}`);
-      return db;
-    } catch (thrown) {
-      db.close();
-      throw thrown;
-    }
+function connect(file: string, folder: string, durability: Durability): SqliteBackend {
+  return opened(file, folder, { fileMustExist: true }, (db) => {
+    // Before anything is read: the first read makes the -shm file otherwise, which takes room on a full disk.
+    db.pragma('locking_mode = EXCLUSIVE');
+    checkVersion(db);
+    const mode = db.pragma('journal_mode = WAL', { simple: true });
+    if (mode !== 'wal') throw new HoldfastError('HostFailed', `${file}: no WAL but ${mode}`);
+    db.pragma(`synchronous = ${durability === 'commit' ? 'FULL' : 'OFF'}`);
+    db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES}`);
+    db.pragma(`cache_size = ${-CACHE_BYTES / 1024}`);
   });
 }
 
@@ -162,9 +201,10 @@ class SqliteBackend implements Backend {
   }
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
-    return guard('cannot read the store', this.#folder, () =>
-      this.#statements[table].get.get(sqlKey(table, key)),
-    );
+    return guard('cannot read the store', this.#folder, () => {
+      const value = this.#statements[table].get.get(sqlKey(table, key));
+      return value === undefined ? undefined : bytesValue(table, value);
+    });
   }
 
   range(query: RangeQuery): Entry[] {
@@ -178,8 +218,9 @@ class SqliteBackend implements Backend {
       const entries: Entry[] = [];
       let bytes = 0;
       for (const { k, v } of rows) {
-        entries.push({ key: bytesKey(k), value: v });
-        bytes += v.length;
+        const value = bytesValue(table, v);
+        entries.push({ key: bytesKey(table, k), value });
+        bytes += value.length;
         if (entries.length >= limit || bytes >= bytesMax) break;
       }
       return entries;
@@ -201,7 +242,7 @@ class SqliteBackend implements Backend {
 
 function statements(db: Database.Database, table: Table): Statements {
   return {
-    get: db.prepare<[SqlKey], Buffer>(`SELECT v FROM ${table} WHERE k = ?`).pluck(),
+    get: db.prepare<[SqlKey], unknown>(`SELECT v FROM ${table} WHERE k = ?`).pluck(),
     put: db.prepare(
       `INSERT INTO ${table} VALUES (?, ?) ON CONFLICT (k) DO UPDATE SET v = excluded.v`,
     ),
@@ -217,15 +258,24 @@ function sqlKey(table: Table, key: Uint8Array): SqlKey {
   return readU64(Buffer.from(key.buffer, key.byteOffset, key.length), 0);
 }
 
-function bytesKey(key: SqlKey): Uint8Array {
-  return typeof key === 'number' ? logKey(key) : key;
+/** A damaged row may have columns of any type: SQLite stores the type beside the value. */
+function bytesKey(table: Table, key: unknown): Uint8Array {
+  if (table !== 'log') return bytesValue(table, key);
+  if (typeof key === 'number' && Number.isSafeInteger(key) && key >= 0) return logKey(key);
+  throw corrupt(`the table log has the key ${String(key)}`);
+}
+
+function bytesValue(table: Table, value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  const type = value === null ? 'null' : typeof value;
+  throw corrupt(`the table ${table} has a ${type} where bytes belong`);
 }
 
 function guard<T>(doing: string, folder: string, work: () => T): T {
   try {
     return work();
   } catch (thrown) {
-    const code = thrown instanceof Database.SqliteError ? thrown.code : '';
+    const code = sqliteCode(thrown);
     throw storeError(thrown, code === '' ? doing : `${doing} (${code})`, folder, {
       noSpace: code === 'SQLITE_FULL',
       corrupt: code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB',

@@ -32,19 +32,47 @@ export async function placeStore(
   const file = join(folder, STORE_FILES[backend]);
   try {
     refuseOther(folder, backend);
-    if (existsSync(file)) return file;
-    const madeFrom = mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (existsSync(file)) {
+      assertWritable(file);
+      return file;
+    }
+    const madeFrom = makeFolder(folder);
     const aside = `${file}${NEW_SUFFIX}`;
     removeStore(aside);
-    await make(aside);
-    syncPath(aside);
-    renameSync(aside, file);
-    removeStore(aside);
+    try {
+      await make(aside);
+      syncPath(aside);
+      renameSync(aside, file);
+    } finally {
+      removeStore(aside);
+    }
     syncFolders(folder, madeFrom);
     return file;
   } catch (thrown) {
-    throw storeError(thrown, `cannot make a store in ${folder}`, folder);
+    if (hasErrno(thrown, 'ENOTDIR') || hasErrno(thrown, 'EEXIST')) {
+      throw notOurs(folder, `not a folder (${messageOf(thrown)})`);
+    }
+    throw storeError(thrown, `cannot open or make a store in ${folder}`, folder);
   }
+}
+
+/** @returns the first folder that had to be made. @throws the system's error */
+function makeFolder(folder: string): string | undefined {
+  try {
+    return mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    // Node answers ENOENT on a read-only file system when `recursive` is set; one level alone says EROFS.
+    if (!hasErrno(thrown, 'ENOENT')) throw thrown;
+    let missing = folder;
+    while (!existsSync(dirname(missing))) missing = dirname(missing);
+    mkdirSync(missing);
+    throw thrown;
+  }
+}
+
+/** Asks by opening: access(2) tells root nothing about permissions. @throws the system's error */
+function assertWritable(file: string): void {
+  if (statSync(file).isFile()) closeSync(openSync(file, 'r+'));
 }
 
 function refuseOther(folder: string, backend: FileBackend): void {
@@ -83,8 +111,9 @@ function syncPath(path: string): void {
   }
 }
 
-/** The first `bytes` of a file (fewer when it is shorter) and its size. Opens it read-only. */
+/** The first `bytes` of a file (fewer when it is shorter) and its size. @throws StateMismatch when it is no file */
 export function readStart(file: string, bytes: number): { start: Buffer; sizeBytes: number } {
+  if (!statSync(file).isFile()) throw notOurs(file, 'not a regular file');
   const fd = openSync(file, 'r');
   try {
     const start = Buffer.alloc(bytes);
