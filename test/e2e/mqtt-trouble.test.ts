@@ -10,6 +10,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import type { AgentCore } from '../../src/agent/core.ts';
+import { openLink } from '../../src/agent/faces/mqtt/link.ts';
 import { KiB, MiB } from '../../src/base/bytes.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { findCommand, freePort, serverMissing, startMosquitto } from '../servers/index.ts';
@@ -286,6 +287,40 @@ describe.skipIf(missing !== undefined)(`a broker that hangs or dies ${missing ??
     expect(feed.changes.map(({ to }) => to)).toEqual(['connecting', 'offline', 'connected']);
     const documents = await retained(broker.url, host.replicaId);
     expect(Object.keys(documents)).toHaveLength(3 + agent.devices.list().length);
+  });
+
+  it('ends under a publish: that is no refusal', async () => {
+    await using broker = await startMosquitto();
+    const link = await openLink(
+      {
+        url: broker.url,
+        clientId: 'holdfast-test',
+        keepaliveSeconds: 5,
+        will: { topic: 'holdfast/x/state', payload: '{}' },
+        willDelaySeconds: 1,
+        sessionExpirySeconds: 1,
+        connectTimeoutMs: 5_000,
+        ackTimeoutMs: 5_000,
+      },
+      new AbortController().signal,
+    );
+    link.destroy();
+    const lost = { code: 'NotReachable' };
+    await expect(link.publish('holdfast/x/info', '{}', { retain: true })).rejects.toMatchObject(
+      lost,
+    );
+    await expect(link.subscribe('holdfast/x/+', true)).rejects.toMatchObject(lost);
+    expect(await link.closed).toMatchObject(lost);
+  });
+
+  it('is not to blame for a damaged record: then the run rejects', async () => {
+    await using broker = await startMosquitto();
+    const host = await makeHost();
+    await using feed = new FeedRun(await startCore(host), broker.url);
+    await feed.reached('connected');
+    await host.engine.put('volumes/x', Buffer.from('{'));
+    await expect(feed.reached('refused')).rejects.toMatchObject({ code: 'Corrupt' });
+    expect(feed.changes.map(({ to }) => to)).toEqual(['connecting', 'connected', 'stopped']);
   });
 
   it('is not to blame for an engine that fails: then the run rejects', async () => {
