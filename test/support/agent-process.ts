@@ -68,18 +68,19 @@ export class AgentProcess {
     }
   }
 
-  async start(): Promise<void> {
-    await this.launch();
+  /** @param env beside the one it was made with, for this start only */
+  async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
+    await this.launch(env);
     await this.child.waitUntil('it is ready', () => this.isReady());
   }
 
   /** Starts it and waits for nothing. */
-  async launch(): Promise<void> {
+  async launch(envNow: NodeJS.ProcessEnv = {}): Promise<void> {
     const { wrapper = [], args = [], env } = this.#options;
     const own = [command(), 'agent', ...this.#places(), ...args];
     const [first, ...rest] = [...wrapper, ...own];
     this.#child = await Child.start(first!, rest, {
-      env: { PATH: process.env['PATH'], HOME: this.folder, ...env },
+      env: { PATH: process.env['PATH'], HOME: this.folder, ...env, ...envNow },
     });
   }
 
