@@ -129,9 +129,14 @@ export class AgentProcess {
   }
 
   /** One HTTP call over the socket; the answer's body is decoded. */
-  call<T = unknown>(method: string, url: string, json?: unknown): Promise<Answer & { json: T }> {
-    const headers = json === undefined && method !== 'GET' ? ['Content-Length', '0'] : [];
-    return callJson<T>(this.socket, { method, path: url, json, headers });
+  call<T = unknown>(
+    method: string,
+    url: string,
+    json?: unknown,
+    headers: readonly string[] = [],
+  ): Promise<Answer & { json: T }> {
+    const length = json === undefined && method !== 'GET' ? ['Content-Length', '0'] : [];
+    return callJson<T>(this.socket, { method, path: url, json, headers: [...length, ...headers] });
   }
 
   /** Kills it, unmounts and detaches whatever it left, deletes its folder. */
