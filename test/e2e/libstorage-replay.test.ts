@@ -5,6 +5,7 @@
  * for the differences listed in libstorage-differences.ts, each of which must really be one.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { isUuid } from '../../src/base/ids.ts';
 import {
@@ -39,6 +40,12 @@ test('every recorded exchange is replayed or left out for a reason', () => {
 test('a difference is for an exchange that exists', () => {
   const labels = [...WALK, ...FULL_CLIENT].map(({ label }) => label);
   expect(labels).toEqual(expect.arrayContaining(DIFFERENCES.flatMap(({ exchanges }) => exchanges)));
+});
+
+test('docs/api.md tells each difference', () => {
+  const docs = readFileSync('docs/api.md', 'utf8');
+  const told = DIFFERENCES.map(({ reason }) => (docs.includes(`| ${reason} |`) ? '' : reason));
+  expect(told.filter((reason) => reason !== '')).toEqual([]);
 });
 
 test('the client that walks over every route', async () => {

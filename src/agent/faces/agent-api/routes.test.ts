@@ -69,13 +69,13 @@ test('a sync target is shown as it is', async () => {
   expect(status.json.sync).toEqual([target]);
 });
 
-test('devices: list, one by id and by name, rescan', async () => {
+test('devices: list, one by id, name and path, rescan', async () => {
   const { core, socket } = await startHttpAgent();
   const { json } = await callJson<DevicesReply>(socket, { path: `${V1}/devices` });
   expect(json.devices).toEqual(core.devices.list());
   expect(json.devices.length).toBeGreaterThan(3);
   for (const device of json.devices) {
-    for (const ref of [device.id, device.name]) {
+    for (const ref of [device.id, device.name, device.path]) {
       const one = await callJson<DeviceBody>(socket, {
         path: `${V1}/devices/${encodeURIComponent(ref)}`,
       });

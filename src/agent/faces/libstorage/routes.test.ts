@@ -224,6 +224,7 @@ test('what is not routed is plain text, without a server name', async () => {
   const { socket } = await startHttpAgent();
   const unrouted = [
     { method: 'GET', path: '/nope' },
+    { method: 'GET', path: '//services' },
     { method: 'GET', path: '/services/' },
     { method: 'GET', path: '/volumes/local/' },
     { method: 'GET', path: '/snapshots' },

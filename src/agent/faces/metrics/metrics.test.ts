@@ -1,10 +1,10 @@
 /** Goal: one scrape is valid Prometheus text with the documented names, and no client can add labels to it. */
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { GiB } from '../../../base/bytes.ts';
 import { startHttpAgent } from '../../../../test/support/http-agent.ts';
 import { call } from '../../../../test/support/http-call.ts';
 
-/** docs/api.md lists these. */
 const NAMES = [
   'holdfast_agent_state',
   'holdfast_build_info',
@@ -79,6 +79,8 @@ test('the documented names, all of them and no others', async () => {
   const { socket } = await startHttpAgent();
   const { types } = await scrape(socket);
   expect([...types.keys()].sort()).toEqual(NAMES);
+  const docs = readFileSync('docs/api.md', 'utf8');
+  for (const name of NAMES) expect(docs).toContain(`\`${name.replace(/^holdfast_/, '')}\``);
 });
 
 test('the numbers are those of the agent', async () => {
