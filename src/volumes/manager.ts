@@ -3,7 +3,7 @@ import { closest, distance } from 'fastest-levenshtein';
 import { systemClock, type Clock } from '../base/clock.ts';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import { isUuid, newId } from '../base/ids.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine } from '../engine/index.ts';
 import { bootMounts, type BootVerdict } from './boot.ts';
 import {
   decideAttach,

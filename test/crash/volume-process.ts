@@ -26,10 +26,13 @@ export class VolumeProcess {
   #dead = false;
   #stderr = '';
 
-  constructor(site: WorkerSite) {
+  /** @param uid as whom it runs, without any capability; default: as we do */
+  constructor(site: WorkerSite, uid?: number) {
     program ??= compiledProgram('test/crash/volume-worker.ts', NEEDS);
     // Killed with the test, even when that dies by SIGKILL (PR_SET_PDEATHSIG).
-    const guard = ['--pdeathsig', 'KILL', '--', process.execPath, program, JSON.stringify(site)];
+    const drop = uid === undefined ? [] : [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
+    const command = [process.execPath, program, JSON.stringify(site)];
+    const guard = [...drop, '--pdeathsig', 'KILL', '--', ...command];
     this.#child = spawn('setpriv', guard, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
     // Writing to one that just died is no news: its death is.
