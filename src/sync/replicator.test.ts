@@ -11,6 +11,7 @@ import { HoldfastError, type ErrorCode } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
 import { openEngine, type Engine } from '../engine/index.ts';
 import { Replicator, type SyncStateChange } from './replicator.ts';
+import type { ReplicaTarget } from './target.ts';
 
 const place = { root: 'r', replicaId: newId() };
 const subtree = `/r/hosts/${place.replicaId}/`;
@@ -35,7 +36,10 @@ afterEach(async () => {
 });
 
 /** @param random what Math.random would say: 1 = every wait as long as it may be */
-function start(random = 1): Replicator {
+function start(
+  random = 1,
+  open: () => Promise<ReplicaTarget> = async () => remote.open(place),
+): Replicator {
   stop = new AbortController();
   const replicator = new Replicator({
     engine,
@@ -45,7 +49,7 @@ function start(random = 1): Replicator {
       id: 'one',
       type: 'memory',
       endpoints: ['here'],
-      open: async () => remote.open(place),
+      open,
     },
     onState: (change) => changes.push(change),
   });
@@ -67,6 +71,11 @@ const valueAt = (key: string): string | undefined => {
   const kept = remote.values.get(subtree + key);
   return kept && Buffer.from(kept.value).toString();
 };
+const claimed = (): number =>
+  (JSON.parse(valueAt('.checkpoint')!) as { revision: number }).revision;
+const keysThere = (): string[] =>
+  [...remote.values.keys()].filter((key) => key.startsWith(`${subtree}kv/`));
+const put = (key: string, value = new Uint8Array()) => ({ type: 'put', key, value }) as const;
 const states = (): string[] => changes.map(({ to }) => to);
 
 describe('a target that does not answer', () => {
@@ -190,15 +199,34 @@ describe('the log', () => {
     // Pages of the log end at 16 MiB: three of them, none of which matters to a target.
     for (let n = 0; n < 12; n++) {
       const value = new Uint8Array(MiB);
-      const ops = ['a', 'b', 'c', 'd'].map(
-        (name) => ({ type: 'put', key: `journal/${name}`, value }) as const,
-      );
+      const ops = ['a', 'b', 'c', 'd'].map((name) => put(`journal/${name}`, value));
       await engine.txn([], ops);
     }
     await engine.put('kv/last', Buffer.from('1'));
     replicator = start();
     await until(() => valueAt('kv/last') === '1');
     expect(replicator.status().parked).toBe(0);
+  });
+
+  it('has a revision larger than a batch: claimed only with its last batch', async () => {
+    const replicator = start();
+    await until(() => replicator.status().state === 'current');
+    remote.faults.push(
+      () => undefined,
+      () => undefined,
+      fail('NotReachable'),
+    );
+    // Three batches of the fake's ten entries.
+    const ops = Array.from({ length: 25 }, (_, n) => put(`kv/${n}`));
+    const revision = await engine.txn([], ops);
+    await until(() => replicator.status().state === 'offline');
+    expect(keysThere()).toHaveLength(20);
+    expect(claimed()).toBeLessThan(revision);
+    await until(() => clock.sleeps.includes(1000));
+    clock.advance(1000);
+    await until(() => replicator.status().state === 'current');
+    expect(keysThere()).toHaveLength(25);
+    expect(claimed()).toBe(revision);
   });
 
   it('that moved far without a change for the target moves its checkpoint in one write', async () => {
@@ -212,9 +240,45 @@ describe('the log', () => {
       for (let turn = 0; turn < 50; turn++) await nextTurn();
     }
     expect(remote.revision - before).toBe(1);
-    const checkpoint = JSON.parse(valueAt('.checkpoint')!) as { revision: number };
-    expect(checkpoint.revision).toBeGreaterThanOrEqual(1100);
+    expect(claimed()).toBeGreaterThanOrEqual(1100);
   });
+});
+
+describe('a target that never answers and ignores every signal', () => {
+  it.each(['open', 'readCheckpoint', 'list', 'apply', 'close'] as const)(
+    'in %s: the run still ends',
+    async (call) => {
+      let asked = false;
+      const silent = (): Promise<never> => {
+        asked = true;
+        return new Promise(() => undefined);
+      };
+      const real = remote.open(place);
+      const deaf: ReplicaTarget = {
+        id: 'one',
+        limits: real.limits,
+        readCheckpoint: (signal) => real.readCheckpoint(signal),
+        apply: (...args) => real.apply(...args),
+        list: (signal) => real.list(signal),
+        close: () => real.close(),
+        ...(call === 'list'
+          ? { list: () => ({ [Symbol.asyncIterator]: () => ({ next: silent }) }) }
+          : { [call]: silent }),
+      };
+      start(1, () => (call === 'open' ? silent() : Promise.resolve(deaf)));
+      if (call === 'close') await until(() => states().includes('current'));
+      else await until(() => asked);
+      stop.abort();
+      // One second is for the target to close; it isn't waited for longer.
+      if (call === 'close') {
+        await until(() => asked && clock.sleeps.includes(1000));
+        clock.advance(1000);
+      }
+      await running;
+      expect(states().at(-1)).toBe('stopped');
+      expect(clock.sleeps).toEqual([]);
+    },
+  );
 });
 
 describe('an engine that fails', () => {

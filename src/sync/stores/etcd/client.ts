@@ -6,7 +6,6 @@ import { Connection, type TlsMaterial } from './connection.ts';
 import { loadDefinition } from './definition.ts';
 import { isAuthOff, isTokenError, toEtcdError } from './errors.ts';
 import type {
-  DeleteRangeRequest,
   PutRequest,
   RangeRequest,
   RangeResponse,
@@ -68,10 +67,6 @@ export class EtcdClient {
 
   async put(request: PutRequest, signal: AbortSignal): Promise<void> {
     await this.#call('KV/Put', request, 'write', signal);
-  }
-
-  async deleteRange(request: DeleteRangeRequest, signal: AbortSignal): Promise<void> {
-    await this.#call('KV/DeleteRange', request, 'write', signal);
   }
 
   txn(request: TxnRequest, signal: AbortSignal): Promise<TxnResponse> {

@@ -88,7 +88,7 @@ const ENUMS: Record<string, Record<string, number>> = {
 
 /** Service -> method -> message stem: `Range` takes RangeRequest and answers RangeResponse. */
 const SERVICES: Record<string, Record<string, string>> = {
-  KV: { Range: 'Range', Put: 'Put', DeleteRange: 'DeleteRange', Txn: 'Txn' },
+  KV: { Range: 'Range', Put: 'Put', Txn: 'Txn' },
   Maintenance: { Status: 'Status' },
   Auth: { Authenticate: 'Authenticate' },
 };
