@@ -1,7 +1,7 @@
-import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, realpathSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { leftIn, networkNamespaces, processesOf, type Resource } from './leaks.ts';
+import { leftIn, networkNamespaces, processesOf, read, type Resource } from './leaks.ts';
 import { TEMP_PREFIX } from './temp-folder.ts';
 
 /** A server that was told to stop in the last test may take this long to be gone. */
@@ -35,17 +35,9 @@ export function setup(): void {
 
 /** After an interrupt they still run, and their servers with them. */
 function endWorkers(): void {
-  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim();
-  for (const pid of children.split(' ').filter((text) => text !== '')) {
-    if (commandOf(pid).includes('vitest/dist/workers/')) process.kill(Number(pid), 'SIGKILL');
-  }
-}
-
-function commandOf(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-  } catch {
-    return '';
+  for (const pid of read(`/proc/self/task/${process.pid}/children`).trim().split(' ')) {
+    const isWorker = read(`/proc/${pid}/cmdline`).includes('vitest/dist/workers/');
+    if (isWorker) process.kill(Number(pid), 'SIGKILL');
   }
 }
 

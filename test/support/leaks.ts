@@ -64,8 +64,8 @@ function listed(folder: string): string[] {
   }
 }
 
-/** Empty when it is gone meanwhile, or another user's. */
-function read(file: string): string {
+/** Empty when it is gone meanwhile, not there in this kernel, or another user's. */
+export function read(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch {
