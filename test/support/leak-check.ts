@@ -35,7 +35,7 @@ export function setup(): void {
 
 /** After an interrupt they still run, and their servers with them. */
 function endWorkers(): void {
-  for (const pid of read(`/proc/self/task/${process.pid}/children`).trim().split(' ')) {
+  for (const pid of read(`/proc/self/task/${process.pid}/children`).match(/\d+/g) ?? []) {
     const isWorker = read(`/proc/${pid}/cmdline`).includes('vitest/dist/workers/');
     if (isWorker) process.kill(Number(pid), 'SIGKILL');
   }
