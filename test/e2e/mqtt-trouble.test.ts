@@ -9,13 +9,23 @@ import path from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
+import type { AgentEvent } from '../../src/agent/agent.ts';
 import type { AgentCore } from '../../src/agent/core.ts';
 import { openLink } from '../../src/agent/faces/mqtt/link.ts';
 import { KiB, MiB } from '../../src/base/bytes.ts';
 import { HoldfastError } from '../../src/base/errors.ts';
 import { findCommand, freePort, serverMissing, startMosquitto } from '../servers/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { FeedRun, makeHost, retained, startCore, startTcp, until, Wire } from './mqtt-rig.ts';
+import {
+  FeedRun,
+  Listener,
+  makeHost,
+  retained,
+  startCore,
+  startTcp,
+  until,
+  Wire,
+} from './mqtt-rig.ts';
 
 const missing = serverMissing('mosquitto');
 const noOpenssl = findCommand('openssl') === undefined ? 'openssl not installed' : undefined;
@@ -62,6 +72,14 @@ describe('a server that is no broker, or not for us', () => {
     ['an MQTT 3.1.1 broker', Buffer.from([0x20, 2, 0, 1]), 'NotSupported', 'MQTT 5'],
     ['no retained messages', connack(154), 'NotSupported', 'docs/mqtt.md'],
     ['a ban', connack(138), 'PermissionDenied', 'mqtt.username'],
+    // DISCONNECT (MQTT 5, 3.14) in one segment with the CONNACK.
+    [
+      'a farewell',
+      Buffer.from([...connack(0), 0xe0, 2, 135, 0]),
+      'PermissionDenied',
+      'mqtt.username',
+    ],
+    ['a takeover', Buffer.from([...connack(0), 0xe0, 2, 142, 0]), 'Conflict', 'one replica id'],
   ])('%s: refused, with the next step', async (_name, answer, code, hint) => {
     await using server = await startTcp((socket) => socket.write(answer));
     await using feed = new FeedRun(await startCore(await makeHost()), server.url);
@@ -176,6 +194,31 @@ describe.skipIf(missing !== undefined)(`a broker that refuses ${missing ?? ''}`,
       readPassword: async () => 's3cret',
     });
     await other.reached('refused');
+  });
+
+  it('packets too small for a document: refused, not half told', async () => {
+    await using broker = await startMosquitto({ config: ['max_packet_size 600'] });
+    await using feed = new FeedRun(await startCore(await makeHost()), broker.url);
+    const { error } = await feed.reached('refused');
+    expect(error).toMatchObject({ code: 'TooLarge' });
+    expect(error?.message).toMatch(/\/info: \d+ bytes, the broker takes packets of 600/);
+  });
+
+  it('packets too small for an event: a jump in the numbers, and the others go on', async () => {
+    await using broker = await startMosquitto({ config: ['max_packet_size 2000'] });
+    await using listener = await Listener.start(broker.url);
+    const host = await makeHost();
+    const agent = await startCore(host);
+    await using feed = new FeedRun(agent, broker.url);
+    await feed.reached('connected');
+    await tell(agent);
+    await agent.events.append({ type: 'test.large', subject: 'x', message: 'x'.repeat(4 * KiB) });
+    await tell(agent);
+    const seqs = () =>
+      listener.json<AgentEvent>(`holdfast/${host.replicaId}/events`).map(({ seq }) => seq);
+    await until('the last came', () => seqs().includes(3));
+    expect(seqs()).toEqual([1, 3]);
+    expect(feed.state).toBe('connected');
   });
 
   it('a password file that cannot be read: refused, and nobody is asked without it', async () => {

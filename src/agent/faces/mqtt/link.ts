@@ -51,8 +51,9 @@ export async function openLink(options: LinkOptions, signal: AbortSignal): Promi
   guardParser(client);
   const late = new AbortController();
   try {
-    await new Promise<void>((resolve, reject) => {
-      client.once('connect', () => resolve());
+    return await new Promise<Link>((resolve, reject) => {
+      // Made here and not after it: a goodbye may come in the same segment as the CONNACK.
+      client.once('connect', () => resolve(new Link(client, where, options.ackTimeoutMs)));
       client.on('error', (thrown) => reject(refusal(where, thrown)));
       client.once('close', () => {
         reject(
@@ -69,7 +70,6 @@ export async function openLink(options: LinkOptions, signal: AbortSignal): Promi
         reject(new HoldfastError('DeadlineExceeded', message));
       });
     });
-    return new Link(client, where, options.ackTimeoutMs);
   } catch (thrown) {
     client.end(true);
     throw thrown;
