@@ -11,7 +11,7 @@ import { addSyncVerbs } from './sync.ts';
 import { addVolumeVerbs } from './volume.ts';
 
 const EXIT_CODES = `
-Exit codes: 0 ok, 1 failure, 2 usage, 3 agent not running, 5 not found, 6 conflict.
+Exit codes: 0 ok, 1 failure, 2 usage, 3 agent not running, 5 not found, 6 conflict, 78 configuration.
 Environment: HOLDFAST_CONFIG, HOLDFAST_STATE_DIR, HOLDFAST_SOCKET, NO_COLOR.`;
 
 function program(): Command {
