@@ -229,6 +229,24 @@ describe('the log', () => {
     expect(claimed()).toBe(revision);
   });
 
+  it('of a store that was put back is followed from where the store is, not the cursor', async () => {
+    const ahead = {
+      incarnation: engine.incarnation,
+      revision: 1000,
+      session: 's',
+      sessions: ['s'],
+    };
+    await engine.put('sync/cursor/one', Buffer.from(JSON.stringify(ahead)));
+    remote.put(`${subtree}.checkpoint`, Buffer.from(JSON.stringify(ahead)));
+    const replicator = start();
+    await until(() => replicator.status().state === 'current');
+    expect(changes.map(({ reason }) => reason)).toContain('the local store went back');
+    await engine.put('kv/a', Buffer.from('1'));
+    // Without a minute that passes: the watch has to ring for it.
+    await until(() => valueAt('kv/a') === '1');
+    expect(replicator.status().lagRevisions).toBe(0);
+  });
+
   it('that moved far without a change for the target moves its checkpoint in one write', async () => {
     const replicator = start();
     await until(() => replicator.status().state === 'current');
