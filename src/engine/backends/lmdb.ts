@@ -4,13 +4,12 @@
  * put). Reads share one read transaction from commit to commit: beginning one writes into the mapped
  * lock file, which the kernel would flush to the disk of an idle host every 30 s.
  */
-import { statfsSync } from 'node:fs';
 import { open } from 'lmdb';
 import { GiB } from '../../base/bytes.ts';
 import { BATCH_BYTES_MAX } from '../limits.ts';
 import { allocateLockFile, checkLmdbFile } from './lmdb-file.ts';
 import { PAGE_BYTES } from './lmdb-pages.ts';
-import { fileBytes, placeStore, storeError } from './store-file.ts';
+import { fileBytes, freeBytes, placeStore, storeError } from './store-file.ts';
 import type { Database, RootDatabase, Transaction } from 'lmdb';
 import type {
   Backend,
@@ -153,18 +152,16 @@ class LmdbBackend implements Backend {
   }
 }
 
-function isFull(folder: string): boolean {
-  const { bavail, bsize } = statfsSync(folder);
-  return bavail * bsize < ROOM_BYTES_MIN;
-}
-
 function guard<T>(doing: string, folder: string, work: () => T): T {
   try {
     return work();
   } catch (thrown) {
     const code = thrown instanceof Error && 'code' in thrown ? Number(thrown.code) : 0;
     throw storeError(thrown, doing, folder, {
-      noSpace: code === MDB_MAP_FULL || code === ENOSPC || (code === EIO && isFull(folder)),
+      noSpace:
+        code === MDB_MAP_FULL ||
+        code === ENOSPC ||
+        (code === EIO && freeBytes(folder) < ROOM_BYTES_MIN),
       corrupt: MDB_DAMAGED.has(code),
     });
   }

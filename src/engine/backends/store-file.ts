@@ -8,9 +8,11 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statfsSync,
   statSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { formatBytes } from '../../base/bytes.ts';
 import { HoldfastError, hasErrno, messageOf } from '../../base/errors.ts';
 
 /** File names per backend: a folder holds one store of one backend. */
@@ -128,6 +130,16 @@ export function fileBytes(file: string): number {
   return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 }
 
+/** What an unprivileged process may still write on the folder's file system; 0 when it can't be asked. */
+export function freeBytes(folder: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return 0;
+  }
+}
+
 export function notOurs(file: string, why: string): HoldfastError {
   return new HoldfastError('StateMismatch', `${file} is not a Holdfast store: ${why}`, {
     hint: 'give the agent a state folder of its own; nothing in this one was changed',
@@ -153,7 +165,8 @@ export function storeError(
   const message = `${doing}: ${messageOf(thrown)}`;
   if (codes.noSpace || hasErrno(thrown, 'ENOSPC') || hasErrno(thrown, 'EDQUOT')) {
     const hint = `free space on the file system of ${folder}; reads go on meanwhile`;
-    return new HoldfastError('NoSpace', message, { hint, cause: thrown });
+    const full = `${message}; ${formatBytes(freeBytes(folder))} are free there`;
+    return new HoldfastError('NoSpace', full, { hint, cause: thrown });
   }
   const denied = ['EACCES', 'EPERM', 'EROFS'].some((errno) => hasErrno(thrown, errno));
   if (codes.denied || denied) {

@@ -1,0 +1,96 @@
+/**
+ * Goal: a commit that fails, before or after its bytes reached the disk, is never acknowledged; what the
+ * store then shows is what is on the disk, and a watch sees each revision once. A phantom yes, a hole no.
+ * Method: a backend whose commits fail where fast-check says; after each step a new engine over the same
+ * tables, as the next process would open it, must see the same.
+ */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { HoldfastError } from '../../src/base/errors.ts';
+import { openMemory } from '../../src/engine/backends/memory.ts';
+import { LocalEngine } from '../../src/engine/local-engine.ts';
+import { initialWrites } from '../../src/engine/recover.ts';
+import { WatchLog } from './watch-log.ts';
+import type { Backend } from '../../src/engine/backend.ts';
+import type { Engine, Op } from '../../src/engine/index.ts';
+
+const RUNS = 200;
+const FAILURES = ['none', 'before the write', 'after the write'] as const;
+type Failure = (typeof FAILURES)[number];
+
+interface Step {
+  readonly failure: Failure;
+  /** Asked for at once: they share a commit. */
+  readonly ops: readonly Op[];
+}
+
+const key = fc.constantFrom('a', 'b', 'c/1', 'c/2');
+const put = fc.record({
+  type: fc.constant('put' as const),
+  key,
+  value: fc.uint8Array({ maxLength: 8 }),
+});
+const remove = fc.record({ type: fc.constant('delete' as const), key });
+const step: fc.Arbitrary<Step> = fc.record({
+  failure: fc.constantFrom(...FAILURES),
+  ops: fc.array(fc.oneof(put, put, remove), { minLength: 1, maxLength: 6 }),
+});
+
+class FailingBackend implements Backend {
+  readonly name = 'failing';
+  failure: Failure = 'none';
+  readonly #tables: Backend;
+
+  constructor(tables: Backend) {
+    this.#tables = tables;
+  }
+
+  get: Backend['get'] = (table, at) => this.#tables.get(table, at);
+  range: Backend['range'] = (query) => this.#tables.range(query);
+  sizeBytes = (): number => this.#tables.sizeBytes();
+  close = (): Promise<void> => this.#tables.close();
+
+  async commit(writes: Parameters<Backend['commit']>[0]): Promise<void> {
+    const { failure } = this;
+    this.failure = 'none';
+    if (failure !== 'before the write') await this.#tables.commit(writes);
+    if (failure !== 'none') throw new HoldfastError('HostFailed', `the sync failed ${failure}`);
+  }
+}
+
+test('what was refused may be there or not, what was acknowledged is there', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 15 }), async (steps) => {
+      const backend = new FailingBackend(openMemory(initialWrites()));
+      const engine = await LocalEngine.over(backend, 'memory');
+      const watched = new WatchLog();
+      watched.follow(engine);
+      for (const { failure, ops } of steps) {
+        backend.failure = failure;
+        const before = engine.revision;
+        const results = await Promise.allSettled(ops.map((op) => engine.txn([], [op])));
+        if (failure === 'before the write') expect(engine.revision).toBe(before);
+        for (const [i, result] of results.entries()) {
+          if (result.status === 'fulfilled') await expectInLog(engine, result.value, ops[i]!);
+          else expect(result.reason).toMatchObject({ code: 'HostFailed' });
+        }
+        const next = await LocalEngine.over(backend, 'memory');
+        expect(next.revision).toBe(engine.revision);
+        expect(await next.list('')).toEqual(await engine.list(''));
+        expect(await next.changes(0, 10_000)).toEqual(await engine.changes(0, 10_000));
+      }
+      await watched.reached(engine.revision);
+      expect(watched.sets).toEqual(await engine.changes(0, 10_000));
+      await engine.close();
+    }),
+    { numRuns: RUNS },
+  );
+});
+
+async function expectInLog(engine: Engine, revision: number, op: Op): Promise<void> {
+  // A delete of what isn't there is answered with the revision of before.
+  if (op.type === 'delete') return expect(revision).toBeLessThanOrEqual(engine.revision);
+  const [set] = await engine.changes(revision - 1, 1);
+  expect(set).toMatchObject({ revision, changes: [{ type: 'put', kv: { key: op.key } }] });
+  expect(set!.changes[0]!.kv.value).toEqual(op.value);
+}
