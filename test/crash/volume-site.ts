@@ -16,10 +16,13 @@ const PAYLOAD_BYTES = MiB;
 export class VolumeSite {
   readonly folders: VolumeSiteFolders;
   readonly #store: string;
+  readonly #bootId: string;
   /** Volume id -> checksum of the file in it that was synced. */
-  readonly #payloads = new Map<string, string>();
+  readonly #payloads: Map<string, string>;
 
-  constructor(folder: string) {
+  constructor(folder: string, bootId = 'this-boot', payloads = new Map<string, string>()) {
+    this.#bootId = bootId;
+    this.#payloads = payloads;
     const at = (name: string): string => path.join(folder, name);
     this.folders = {
       images: at('images'),
@@ -27,6 +30,17 @@ export class VolumeSite {
       mountRoot: at('mounts'),
     };
     this.#store = at('store');
+  }
+
+  /** The files as they are known now. */
+  get payloads(): Map<string, string> {
+    return new Map(this.#payloads);
+  }
+
+  /** Whatever a failed test left of mounts and devices, so that its failure is told and not that of the next. */
+  tearDown(): void {
+    tearDown(this.folders.mountRoot);
+    tearDown(this.folders.images);
   }
 
   /** A new agent, which recovers first. @throws Died when it was killed while recovering */
@@ -40,6 +54,7 @@ export class VolumeSite {
     return new VolumeProcess({
       ...armed,
       store: this.#store,
+      bootId: this.#bootId,
       mountRoot: this.folders.mountRoot,
       services: [
         { name: 'loop', driver: 'loop', path: this.folders.images },
@@ -72,7 +87,13 @@ export class VolumeSite {
     const restless = volumes.filter(({ status }) => status.phase !== 'ready');
     assert.strictEqual(await worker.call('journal'), 0, 'entries in the journal');
     assert.deepEqual(restless, [], 'volumes that are not at rest');
-    assert.deepEqual(kernelView(this.folders), expectedView(this.folders, volumes));
+    const { mountPoints, ...view } = kernelView(this.folders);
+    const { mountPoints: expectedPoints, ...expected } = expectedView(this.folders, volumes);
+    assert.deepEqual(view, expected);
+    // An earlier boot's mount points stay until the next unmount; of a removed volume none does.
+    const ids = volumes.map(({ spec }) => spec.id).sort();
+    if (this.#bootId === 'this-boot') assert.deepEqual(mountPoints, expectedPoints);
+    else assert.includeMembers(ids, [...mountPoints]);
     for (const { spec } of acknowledged) {
       assert.deepEqual(volumes.find((volume) => volume.spec.id === spec.id)?.spec, spec);
     }
@@ -91,7 +112,7 @@ export class VolumeSite {
   }
 }
 
-/** Whatever a failed test left, so that its failure is told and not that of the next. */
+/** Unmounts and detaches all that lies in the folder, as the kernel tells it. */
 export function tearDown(folder: string): void {
   for (const at of mountsUnder(folder)) execFileSync('umount', [at]);
   for (const { device, file } of attachedFiles()) {

@@ -9,6 +9,13 @@ import type { VolumeSite } from './volume-site.ts';
 const STEADY = ['mount', 'unmount', 'attach', 'detach', 'remove'] as const;
 type Verb = 'create' | (typeof STEADY)[number];
 
+/** What is known of a slot from the answers so far. */
+export interface Known {
+  readonly volume: Volume | undefined;
+  /** Begun, but not answered: it may be done or not. */
+  readonly open: Verb | undefined;
+}
+
 /** One name that is created, used and removed at random until the worker dies, and what was acknowledged of it. */
 export class Slot {
   /** Operations that were answered. */
@@ -17,7 +24,6 @@ export class Slot {
   readonly #index: number;
   readonly #random: Random;
   #volume: Volume | undefined;
-  /** Begun, but never answered: it may be done or not. */
   #open: Verb | undefined;
 
   constructor(site: VolumeSite, index: number, random: Random) {
@@ -46,7 +52,7 @@ export class Slot {
       case 'create': {
         const driver = this.#index % 3 === 0 ? 'dir' : 'loop';
         const size = driver === 'loop' ? { sizeBytes: 16 * MiB } : {};
-        const request = { name: `Slot ${this.#index}`, service: driver, ...size };
+        const request = { name: this.name, service: driver, ...size };
         this.#volume = await worker.call('create', request);
         return;
       }
@@ -75,17 +81,29 @@ export class Slot {
     }
   }
 
-  /** What was acknowledged is so, what was open is one or the other. */
-  judge(volumes: readonly Volume[], context: string): void {
-    const found = volumes.find(({ spec }) => spec.name === `Slot ${this.#index}`);
-    const what = `${context}, slot ${this.#index}, ${this.#open} was open`;
-    if (this.#open !== 'create' && this.#open !== 'remove') {
-      assert.deepEqual(found?.spec, this.#volume?.spec, what);
-    }
-    if (this.#open !== 'create' && found) assert.deepEqual(found.spec, this.#volume?.spec, what);
+  get name(): string {
+    return `Slot ${this.#index}`;
+  }
+
+  get known(): Known {
+    return { volume: this.#volume, open: this.#open };
+  }
+
+  /** Goes on from what is there. @throws when it isn't what was acknowledged */
+  settle(volumes: readonly Volume[], context: string): void {
+    const found = volumes.find(({ spec }) => spec.name === this.name);
+    const what = `${context}, ${this.name}, ${this.#open} was open`;
+    assertKept(this.known, found, what);
     if (this.#open === undefined) {
       assert.strictEqual(found?.status.mountPoint, this.#volume?.status.mountPoint, what);
     }
     this.#volume = found;
   }
+}
+
+/** What was acknowledged is so, what was open is one or the other. */
+export function assertKept({ volume, open }: Known, found: Volume | undefined, what: string): void {
+  if (open === 'create') return;
+  if (open === 'remove' && found === undefined) return;
+  assert.deepEqual(found?.spec, volume?.spec, what);
 }

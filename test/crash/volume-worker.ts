@@ -18,6 +18,7 @@ import {
 export interface WorkerSite {
   readonly store: string;
   readonly mountRoot: string;
+  readonly bootId: string;
   readonly services: readonly ServiceConfig[];
   /** `operation/step:when` at which it kills itself; `fail`: at which the step fails. */
   readonly kill?: string | undefined;
@@ -61,7 +62,7 @@ const volumes = new VolumeManager({
   engine,
   services: site.services,
   mountRoot: site.mountRoot,
-  bootId: 'this-boot',
+  bootId: site.bootId,
   onStep: (operation, step, when) => {
     const point = `${operation}/${step}:${when}`;
     print({ type: 'hit', point });

@@ -249,7 +249,7 @@ describe.runIf(isRoot)('killed at every step (needs root: loop devices and mount
       await Promise.all(work);
       worker = await site.start();
       const volumes = await site.check(worker, [bystander]);
-      for (const slot of slots) slot.judge(volumes, `seed ${SEED}, round ${round}`);
+      for (const slot of slots) slot.settle(volumes, `seed ${SEED}, round ${round}`);
     }
     const acknowledged = slots.reduce((sum, slot) => sum + slot.acknowledged, 0);
     console.log(

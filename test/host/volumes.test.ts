@@ -232,6 +232,7 @@ describe.runIf(isRoot)('loop volumes (needs root: loop devices and mounts)', () 
       {
         store: at('nobody', 'store'),
         mountRoot: at('nobody', 'mounts'),
+        bootId: 'b',
         services: [
           { name: 'dir', driver: 'dir', path: at('nobody', 'dirs') },
           { name: 'loop', driver: 'loop', path: at('nobody', 'images') },
