@@ -42,8 +42,11 @@ export async function openLmdb(options: BackendOptions): Promise<Backend> {
   const { path, durability } = options;
   const file = await placeStore(path, 'lmdb', async (aside) => {
     const backend = connect(aside, path, 'commit');
-    await backend.commit(options.initial());
-    await backend.close();
+    try {
+      await backend.commit(options.initial());
+    } finally {
+      await backend.close();
+    }
   });
   guard(`cannot read ${file}`, path, () => checkLmdbFile(file, TABLES));
   return connect(file, path, durability);

@@ -61,8 +61,11 @@ export async function openSqlite(options: BackendOptions): Promise<Backend> {
   const { path, durability } = options;
   const file = await placeStore(path, 'sqlite', async (aside) => {
     const backend = create(aside, path);
-    await backend.commit(options.initial());
-    await backend.close();
+    try {
+      await backend.commit(options.initial());
+    } finally {
+      await backend.close();
+    }
   });
   guard(`cannot read ${file}`, path, () => checkFile(file));
   if (fileBytes(`${file}-wal`) > 0) await verifyUnchanged(file, options);
