@@ -64,7 +64,7 @@ describe('the leak check', () => {
     expect([run.code, listed(run)]).toEqual([0, []]);
     expect(run.lines.slice(-2)).toEqual([
       'skipped: test/fixtures/leaks/leaks.mjs: does not run: the reason (1 test)',
-      'tests: 1 passed, 0 failed, 1 skipped',
+      'tests: 2 passed, 0 failed, 1 skipped',
     ]);
   });
 
@@ -79,15 +79,24 @@ describe('the leak check', () => {
     if (needsRoot && !isRoot) return test.skip('needs root');
     const folder = tempDir('leaks');
     const run = await finish(await start(leak, folder));
-    expect([run.code, run.lines.at(-1)]).toEqual([1, 'tests: 1 passed, 0 failed, 1 skipped']);
+    expect([run.code, run.lines.at(-1)]).toEqual([1, 'tests: 2 passed, 0 failed, 1 skipped']);
     expect(listed(run).map((one) => one.what)).toContainEqual(expect.stringMatching(what));
     await removeAll(run, folder);
+  });
+
+  it.each([
+    ['a failing hook', /^tests: 1 passed, 1 failed, \d skipped$/],
+    ['a stray error', /^tests: 2 passed, 1 failed, 1 skipped$/],
+  ])('counts %s, which is no test', async (leak, line) => {
+    const run = await finish(await start(leak, tempDir('leaks')));
+    expect(run.code).toBe(1);
+    expect(run.lines.at(-1)).toMatch(line);
   });
 
   it('also looks when a test failed', async () => {
     const folder = tempDir('leaks');
     const run = await finish(await start('failure', folder));
-    expect([run.code, run.lines.at(-1)]).toEqual([1, 'tests: 0 passed, 1 failed, 1 skipped']);
+    expect([run.code, run.lines.at(-1)]).toEqual([1, 'tests: 1 passed, 1 failed, 1 skipped']);
     expect(listed(run)).toHaveLength(1);
     await removeAll(run, folder);
   });

@@ -10,11 +10,9 @@ export class ClosingLine implements Reporter {
     const count = (state: string): number =>
       tests.filter((test) => test.result().state === state).length;
     const skipped = tests.filter((test) => test.result().state === 'skipped');
-    // A file that can't be loaded, or an error outside of any test, is a failure that no test counts.
-    const untold = modules.reduce(
-      (sum, module) => sum + module.errors().length,
-      strayErrors.length,
-    );
+    // A file that can't be loaded, a hook around several tests, an error outside of any: no test counts it.
+    const groups = modules.flatMap((module) => [module, ...module.children.allSuites()]);
+    const untold = groups.reduce((sum, group) => sum + group.errors().length, strayErrors.length);
     const lines = [
       ...reasons(skipped),
       `tests: ${count('passed')} passed, ${count('failed') + untold} failed, ${skipped.length} skipped`,
