@@ -14,13 +14,15 @@ import {
   type OperationKind,
   type Volume,
 } from '../../src/volumes/index.ts';
+import { MiB } from '../../src/base/bytes.ts';
 import { AgentProcess } from '../support/agent-process.ts';
 import { expectedView, kernelView } from './volume-view.ts';
 
 const isRoot = process.getuid?.() === 0;
 const KINDS = ['create', 'mount', 'unmount', 'remove'] as const satisfies OperationKind[];
 /** The smallest that has a journal; the agent test is about processes, not about sizes. */
-const SIZE = '8M';
+const SIZE_BYTES = 8 * MiB;
+const SUBJECT = 'subject';
 
 interface KillPoint {
   readonly driver: DriverName;
@@ -61,7 +63,8 @@ describe.skipIf(!isRoot)(
     it.each(points)('$driver $at', async (point) => {
       await agent.start({ HOLDFAST_FAILPOINT: point.at });
       const before = await prepare(agent, point);
-      await agent.cli(...verbOf(point));
+      // The answer never comes: the connection ends with the process.
+      await request(agent, point).catch(() => undefined);
       const exit = await agent.child.exited;
       expect(exit.signal).toBe('SIGKILL');
       hits.set(`${point.driver} ${point.at}`, (hits.get(`${point.driver} ${point.at}`) ?? 0) + 1);
@@ -90,9 +93,33 @@ interface Before {
   readonly sum?: string;
 }
 
+const VOLUMES = '/agent/v1/volumes';
+
+function bodyOf(name: string, driver: DriverName): object {
+  return { name, service: driver, ...(driver === 'loop' ? { sizeBytes: SIZE_BYTES } : {}) };
+}
+
 async function make(agent: AgentProcess, name: string, driver: DriverName): Promise<VolumeBody> {
-  const size = driver === 'loop' ? ['--size', SIZE] : [];
-  return agent.json<VolumeBody>('volume', 'create', name, '--service', driver, ...size);
+  const answer = await agent.call<VolumeBody>('POST', VOLUMES, bodyOf(name, driver));
+  expect(answer.status).toBe(201);
+  return answer.json;
+}
+
+async function act(
+  agent: AgentProcess,
+  ref: string,
+  action: 'mount' | 'unmount',
+): Promise<VolumeBody> {
+  const answer = await agent.call<VolumeBody>('POST', `${VOLUMES}/${ref}/${action}`);
+  expect(answer.status).toBe(200);
+  return answer.json;
+}
+
+/** The operation under test. */
+function request(agent: AgentProcess, { kind, driver }: KillPoint): Promise<unknown> {
+  if (kind === 'create') return agent.call('POST', VOLUMES, bodyOf(SUBJECT, driver));
+  if (kind === 'remove') return agent.call('DELETE', `${VOLUMES}/${SUBJECT}?force`);
+  return agent.call('POST', `${VOLUMES}/${SUBJECT}/${kind}`);
 }
 
 /** The state that the operation starts from, with a file in the volume where it can have one. */
@@ -101,14 +128,14 @@ async function prepare(
   { kind, driver }: KillPoint,
 ): Promise<Before | undefined> {
   if (kind === 'create') return undefined;
-  const { spec } = await make(agent, 'subject', driver);
+  const { spec } = await make(agent, SUBJECT, driver);
   // The first mount of a mount test is the one under test: its volume is still empty.
   if (kind === 'mount') return { id: spec.id };
-  const { status } = await agent.json<VolumeBody>('volume', 'mount', spec.id);
+  const { status } = await act(agent, spec.id, 'mount');
   const { file, sum } = fill(status.mountPoint!);
   if (kind === 'remove') {
     // Attached, so that removing has a device to detach.
-    await agent.json('volume', 'unmount', spec.id);
+    await act(agent, spec.id, 'unmount');
     await attach(agent, driver, spec.id);
   }
   return { id: spec.id, file, sum };
@@ -120,30 +147,16 @@ async function attach(agent: AgentProcess, service: string, id: string): Promise
   expect(answer.status).toBe(200);
 }
 
-function verbOf({ kind, driver }: KillPoint): string[] {
-  if (kind === 'create') {
-    return [
-      'volume',
-      'create',
-      'subject',
-      '--service',
-      driver,
-      ...(driver === 'loop' ? ['--size', SIZE] : []),
-    ];
-  }
-  return kind === 'remove' ? ['volume', 'rm', '--force', 'subject'] : ['volume', kind, 'subject'];
-}
-
 async function expectOutcome(
   agent: AgentProcess,
   point: KillPoint,
   before?: Before,
 ): Promise<void> {
-  const answer = await agent.cli('volume', 'inspect', 'subject', '-o', 'json');
-  const found = answer.code === 0 ? (JSON.parse(answer.stdout) as VolumeBody) : undefined;
+  const answer = await agent.call<VolumeBody>('GET', `${VOLUMES}/${SUBJECT}`);
+  const found = answer.status === 200 ? answer.json : undefined;
   // Its journal entry was written before the first step: it is acknowledged, so it ends as asked.
   if (point.kind === 'remove') {
-    expect(answer.code).toBe(5);
+    expect(answer.status).toBe(404);
     return;
   }
   expect(found?.status.phase).toBe('ready');
@@ -152,7 +165,7 @@ async function expectOutcome(
   if (point.kind === 'mount') expect(found?.status.mountPoint).toBeDefined();
   if (point.kind === 'unmount') expect(found?.status.mountPoint).toBeUndefined();
   // Whatever became of it, it can be mounted, and what was in it is in it.
-  const { status } = await agent.json<VolumeBody>('volume', 'mount', 'subject');
+  const { status } = await act(agent, SUBJECT, 'mount');
   if (before?.sum) expect(sumOf(path.join(status.mountPoint!, 'file'))).toBe(before.sum);
   else fill(status.mountPoint!);
 }
@@ -167,9 +180,10 @@ function expectNoOrphans(agent: AgentProcess, volumes: readonly Volume[]): void 
 }
 
 async function clear(agent: AgentProcess): Promise<void> {
-  if ((await agent.cli('volume', 'inspect', 'subject')).code === 5) return;
-  await agent.json('volume', 'unmount', 'subject');
-  expect((await agent.cli('volume', 'rm', 'subject')).code).toBe(0);
+  const url = `${VOLUMES}/${SUBJECT}`;
+  if ((await agent.call('GET', url)).status === 404) return;
+  await act(agent, SUBJECT, 'unmount');
+  expect((await agent.call('DELETE', url)).status).toBe(204);
 }
 
 function fill(mountPoint: string): { file: string; sum: string } {
