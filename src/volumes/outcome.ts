@@ -105,8 +105,16 @@ export function reconciled(
 }
 
 function withCondition(volume: Volume, thrown: unknown, at: string): Volume {
-  const { code, message } = toHoldfastError(thrown);
+  const { code: errorCode, message, cause } = toHoldfastError(thrown);
+  // The same words as reconciling has for it, so that it is over when a later look finds it over.
+  const code = isProblem(cause) ? cause.code : errorCode;
   return withStatus(volume, { ...volume.status, condition: { code, message, since: at } });
+}
+
+function isProblem(cause: unknown): cause is { readonly code: ProblemCode } {
+  const code =
+    typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined;
+  return typeof code === 'string' && Object.hasOwn(PROBLEM_CODES, code);
 }
 
 /** Keys in one order and none undefined, so that equal records are equal as JSON. */

@@ -7,10 +7,11 @@ import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { MiB } from '../../src/base/bytes.ts';
 import { Random } from '../crash/random.ts';
 import type { VolumeProcess } from '../crash/volume-process.ts';
 import { VolumeSite } from '../crash/volume-site.ts';
-import { assertKept, Slot, type Known } from '../crash/volume-slot.ts';
+import { assertKept, Slot } from '../crash/volume-slot.ts';
 import type { Volume } from '../../src/volumes/index.ts';
 import { Rig } from './rig.ts';
 
@@ -32,25 +33,13 @@ async function examine(site: VolumeSite, worker: VolumeProcess, volume: Volume):
   execFileSync('e2fsck', ['-fn', path.join(site.folders.images, `${id}.img`)], { stdio: 'pipe' });
 }
 
-/** What the cut left, as the next boot finds it. @returns how many volumes there were */
-async function judge(
-  site: VolumeSite,
-  slots: readonly Slot[],
-  known: readonly Known[],
-  what: string,
-) {
+/** What the cut left, as the next boot finds it. @returns the volumes there are, each examined */
+async function nextBootOf(site: VolumeSite): Promise<readonly Volume[]> {
   const worker = await site.start();
   try {
     const volumes = await site.check(worker, []);
-    slots.forEach(({ name }, index) => {
-      assertKept(
-        known[index]!,
-        volumes.find(({ spec }) => spec.name === name),
-        what,
-      );
-    });
     for (const volume of volumes) await examine(site, worker, volume);
-    return volumes.length;
+    return volumes;
   } finally {
     await worker.kill();
     site.tearDown();
@@ -58,6 +47,34 @@ async function judge(
 }
 
 describe.runIf(isRoot)('the power is cut (needs root: loop devices and mounts)', () => {
+  test('at the very answer: what was created is whole, what was removed stays away', async () => {
+    await using rig = await Rig.create();
+    const site = new VolumeSite(rig.folder);
+    const worker = await site.start();
+    /** Names after a cut right now. */
+    const cut = async (): Promise<string[]> => {
+      await using disk = await rig.cut();
+      const volumes = await nextBootOf(new VolumeSite(disk.folder, 'next-boot', site.payloads));
+      return volumes.map(({ spec }) => spec.name);
+    };
+    try {
+      for (const preallocate of [false, true]) {
+        const size = { service: 'loop', sizeBytes: 16 * MiB };
+        const { spec } = await worker.call('create', { name: 'image', ...size, preallocate });
+        expect(await cut()).toEqual(['image']);
+        await worker.call('remove', spec.id);
+        expect(await cut()).toEqual([]);
+      }
+      const { spec } = await worker.call('create', { name: 'directory', service: 'dir' });
+      expect(await cut()).toEqual(['directory']);
+      await worker.call('remove', spec.id);
+      expect(await cut()).toEqual([]);
+    } finally {
+      await worker.kill();
+      site.tearDown();
+    }
+  });
+
   test(`${CUTS} times while ${SLOTS} volumes are worked on`, async () => {
     await using rig = await Rig.create();
     const site = new VolumeSite(rig.folder);
@@ -75,8 +92,12 @@ describe.runIf(isRoot)('the power is cut (needs root: loop devices and mounts)',
         await using disk = await rig.cut();
         await worker.kill();
         await Promise.all(work);
-        const nextBoot = new VolumeSite(disk.folder, 'next-boot', payloads);
-        found += await judge(nextBoot, slots, known, what);
+        const volumes = await nextBootOf(new VolumeSite(disk.folder, 'next-boot', payloads));
+        for (const [index, { name }] of slots.entries()) {
+          const volume = volumes.find(({ spec }) => spec.name === name);
+          assertKept(known[index]!, volume, what);
+        }
+        found += volumes.length;
 
         worker = await site.start();
         const now = await site.check(worker, []);

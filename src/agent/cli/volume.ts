@@ -82,7 +82,7 @@ export function addVolumeVerbs(root: Command): void {
   group
     .command('rm <volume>')
     .description('remove a volume and its data; refused while mounted or attached')
-    .option('--force', 'also when it is attached')
+    .option('--force', 'also when it is attached, or its data is not there')
     .option('--dry-run', 'only say what would be removed')
     .action(
       verb(

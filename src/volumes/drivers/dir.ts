@@ -85,6 +85,7 @@ export class DirDriver implements Driver {
     const { problem } = problemOf(path, facts?.kind);
     if (problem)
       throw new HoldfastError('Corrupt', problem.message, {
+        cause: problem,
         hint: `is the file system of ${service.path} mounted?`,
       });
     if (kind === 'mount') found.mountPoint = path;

@@ -131,6 +131,7 @@ export class LoopDriver implements Driver {
     );
     if (!problem) return;
     throw new HoldfastError('Corrupt', problem.message, {
+      cause: problem,
       hint: `is the file system of ${service.path} mounted? Nothing was changed`,
     });
   }
