@@ -1,5 +1,5 @@
 /** Goal: any local process can use the engine: any bytes under any key, exactly what is there, and nothing else. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { MiB } from '../../../base/bytes.ts';
 import { startHttpAgent } from '../../../../test/support/http-agent.ts';
 import { call, callJson } from '../../../../test/support/http-call.ts';
@@ -178,6 +178,28 @@ test('a page of big values ends before it fills the memory', async () => {
   expect([...first.kvs, ...rest.kvs].map(({ key }) => Number(key.slice(4)))).toEqual([
     ...Array(count).keys(),
   ]);
+});
+
+test('a page never mixes two states: it ends where the second one begins', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const keys = Array.from({ length: 150 }, (_, index) => `k/${String(index).padStart(3, '0')}`);
+  for (const key of keys) await engine.put(`kv/${key}`, Buffer.from('old'));
+  const list64 = engine.list.bind(engine);
+  // Somebody writes whenever the server has read a part.
+  vi.spyOn(engine, 'list').mockImplementation(async (...args) => {
+    const part = await list64(...args);
+    await engine.put('kv/k/149', Buffer.from(String(part.revision)));
+    return part;
+  });
+  const seen: KvBody[] = [];
+  for (let more = true; more;) {
+    const after = seen.at(-1)?.key;
+    const page = await list(socket, `?prefix=k${after === undefined ? '' : `&after=${after}`}`);
+    for (const { modRevision } of page.kvs) expect(modRevision).toBeLessThanOrEqual(page.revision);
+    seen.push(...page.kvs);
+    more = page.more;
+  }
+  expect(seen.map(({ key }) => key)).toEqual(keys);
 });
 
 const REFUSED = [

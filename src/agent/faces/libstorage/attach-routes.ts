@@ -86,6 +86,7 @@ async function detachAmong(
   const failures: HoldfastError[] = [];
   for (const volume of volumes) {
     try {
+      // Each detach asks the kernel first; those of others needn't.
       const mine = volume.status.attachments.some((one) => isOf(one, instance.id));
       const after = mine ? await agent.volumes.detach(volume.spec.id, instance, { force }) : volume;
       shown[volume.spec.id] = detached(after, instance);

@@ -2,7 +2,8 @@
  * Goal: what the recorded exchanges (test/e2e/libstorage-replay.test.ts) don't show: several services,
  * two clients that want the same volume, real loop devices, odd names, and what is unrouted.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { GiB } from '../../../base/bytes.ts';
@@ -198,6 +199,37 @@ test('a loop volume is a block device while it is attached, formatted and by the
     status: 204,
     text: '',
   });
+});
+
+test("one volume that can't be detached doesn't keep the others", async () => {
+  const agent = await startHttpAgent({
+    services: [{ name: 'edge', driver: 'loop', path: 'images' }],
+  });
+  const { volumes } = agent.core;
+  const me = as('loop=me');
+  const busy = await create(agent, 'edge', 'busy');
+  const free = await create(agent, 'edge', 'free');
+  onTestFinished(async () => {
+    for (const { id } of [busy, free]) await volumes.detach(id).catch(() => undefined);
+  });
+  const attached = await post<{ volume: WireVolume }>(agent, `/volumes/edge/${busy.id}?attach`, me);
+  await post(agent, `/volumes/edge/${free.id}?attach`, me);
+  const target = path.join(agent.folder, 'elsewhere');
+  mkdirSync(target);
+  execFileSync('mount', [attached.json.volume.attachments![0]!.deviceName, target]);
+  const attachmentsOf = async (id: string) => (await volumes.get(id)).status.attachments.length;
+  try {
+    const refused = await post<WireError>(agent, '/volumes/edge?detach', me);
+    expect(refused.status).toBe(409);
+    expect(refused.json.message).toBe(
+      `1 of 2 volumes of service "edge" could not be detached: volume "busy" is still mounted at ${target}`,
+    );
+    expect([await attachmentsOf(busy.id), await attachmentsOf(free.id)]).toEqual([1, 0]);
+  } finally {
+    execFileSync('umount', [target]);
+  }
+  expect(await post(agent, '/volumes/edge?detach', me)).toMatchObject({ status: 205 });
+  expect(await attachmentsOf(busy.id)).toBe(0);
 });
 
 test('a name that is taken is 409, one that is none is 400, and neither leaves anything', async () => {
