@@ -1,4 +1,6 @@
 /** Goal: every plan ends in `record`, undoes nothing it cannot have done, and has each of its steps among the kill points. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { DirDriver } from './drivers/dir.ts';
@@ -108,4 +110,21 @@ describe('plan', () => {
       }
     }
   });
+});
+
+test('docs/volumes.md has these very steps', () => {
+  const page = readFileSync(path.join(import.meta.dirname, '../../docs/volumes.md'), 'utf8');
+  const documented = OPERATION_KINDS.flatMap((kind) =>
+    DRIVERS.map((driver) => {
+      const row = page.split('\n').find((line) => line.startsWith(`| ${kind} | ${driver} |`));
+      return row?.replaceAll(/[[\]]/g, '');
+    }),
+  );
+  const planned = OPERATION_KINDS.flatMap((kind) =>
+    DRIVERS.map((driver) => {
+      const undo = undoStepsOf(kind, driver).join(', ') || '-';
+      return `| ${kind} | ${driver} | ${stepsOf(kind, driver).join(', ')} | ${undo} |`;
+    }),
+  );
+  expect(documented).toEqual(planned);
 });
