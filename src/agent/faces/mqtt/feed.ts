@@ -196,14 +196,20 @@ export class MqttFeed implements Service {
     await link.subscribe(topics.full('volumes/+'), true);
     await documents.markAll();
     await documents.drain(signal);
-    await this.#events.drain(link, topics.full('events'), signal);
+    // Side by side: a change of state must not wait for a thousand old events.
+    await together(signal, [
+      (inner) => documents.follow(inner),
+      (inner) => this.#tellEvents(link, inner),
+    ]);
+  }
+
+  async #tellEvents(link: Link, signal: AbortSignal): Promise<void> {
+    const topic = this.#topics.full('events');
+    await this.#events.drain(link, topic, signal);
     if (signal.aborted) return;
     this.#spoke = true;
     this.#setState('connected');
-    await together(signal, [
-      (inner) => documents.follow(inner),
-      (inner) => this.#events.follow(link, topics.full('events'), inner),
-    ]);
+    await this.#events.follow(link, topic, signal);
   }
 
   /** When the feed is stopped: the last word and a DISCONNECT, in order, or whatever the deadline allows. */
