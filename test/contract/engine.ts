@@ -47,12 +47,24 @@ export function engineContract(name: string, open: OpenEmpty): void {
     }
   };
   describe(`engine contract: ${name}`, () => {
-    describe('keys and values', () => keysAndValues(using));
-    describe('revisions and conditions', () => revisions(using));
-    describe('listing', () => listing(using));
-    describe('watching', () => watching(using));
-    describe('the change log', () => changeLog(using));
-    describe('closing', () => closing(open));
+    describe('keys and values', () => {
+      keysAndValues(using);
+    });
+    describe('revisions and conditions', () => {
+      revisions(using);
+    });
+    describe('listing', () => {
+      listing(using);
+    });
+    describe('watching', () => {
+      watching(using);
+    });
+    describe('the change log', () => {
+      changeLog(using);
+    });
+    describe('closing', () => {
+      closing(open);
+    });
   });
 }
 

@@ -53,22 +53,29 @@ export function reportError(thrown: unknown, format: Format): number {
   }
   const colour = process.stderr.isTTY && process.env['NO_COLOR'] === undefined;
   const head = `holdfast: ${error.code}:`;
-  say(`${colour ? styleText('red', head) : head} ${printable(error.message)}`);
+  // A wrong configuration has a line for each problem.
+  const lines = error.message.split('\n').map(printable);
+  say(`${colour ? styleText('red', head) : head} ${lines.join('\n  ')}`);
   if (error.hint !== undefined) say(`  hint: ${printable(error.hint)}`);
   if (error.code === 'Internal' && !(thrown instanceof HoldfastError)) say(String(error.stack));
   return error.exitCode;
 }
 
-/** Names may hold any UTF-8: control characters never reach the terminal. */
-export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f]/g,
-    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
+// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
+
+function escaped(char: string): string {
+  return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
 }
 
-/** Terminal cells, near enough: wide and combining characters aside, code points. */
+/** Names may hold any UTF-8: control characters never reach the terminal. */
+export function printable(text: string): string {
+  return text.replace(CONTROL, escaped);
+}
+
+const graphemes = new Intl.Segmenter();
+
+/** Terminal cells, near enough: what a person sees as one character, East Asian ones counted as one, too. */
 function width(text: string): number {
-  return [...text].length;
+  return Array.from(graphemes.segment(text)).length;
 }

@@ -33,6 +33,32 @@ export function addVolumeVerbs(root: Command): void {
         );
       }),
     );
+  addCreate(group);
+  group
+    .command('inspect <volume>')
+    .description('all about one volume (id or name)')
+    .action(
+      verb(async ({ client, format }, ref: string) =>
+        show(await client.json<VolumeBody>(pathOf(ref)), format),
+      ),
+    );
+  for (const action of ['mount', 'unmount'] as const) {
+    group
+      .command(`${action} <volume>`)
+      .description(`${action} a volume; fine if it is so already`)
+      .action(
+        verb(async ({ client, format }, ref: string) => {
+          const volume = await client.send<VolumeBody>(`${pathOf(ref)}/${action}`, 'POST');
+          if (format === 'json') return printJson(volume);
+          if (volume.status.mountPoint !== undefined)
+            process.stdout.write(`${volume.status.mountPoint}\n`);
+        }),
+      );
+  }
+  addRemove(group);
+}
+
+function addCreate(group: Command): void {
   group
     .command('create <name>')
     .description('make a volume')
@@ -58,27 +84,9 @@ export function addVolumeVerbs(root: Command): void {
         show(volume, format);
       }),
     );
-  group
-    .command('inspect <volume>')
-    .description('all about one volume (id or name)')
-    .action(
-      verb(async ({ client, format }, ref: string) =>
-        show(await client.json<VolumeBody>(pathOf(ref)), format),
-      ),
-    );
-  for (const action of ['mount', 'unmount'] as const) {
-    group
-      .command(`${action} <volume>`)
-      .description(`${action} a volume; fine if it is so already`)
-      .action(
-        verb(async ({ client, format }, ref: string) => {
-          const volume = await client.send<VolumeBody>(`${pathOf(ref)}/${action}`, 'POST');
-          if (format === 'json') return printJson(volume);
-          if (volume.status.mountPoint !== undefined)
-            process.stdout.write(`${volume.status.mountPoint}\n`);
-        }),
-      );
-  }
+}
+
+function addRemove(group: Command): void {
   group
     .command('rm <volume>')
     .description('remove a volume and its data; refused while mounted or attached')

@@ -1,6 +1,7 @@
-import { isIP } from 'node:net';
 import { join, relative, resolve } from 'node:path';
 import type { ServiceConfig } from '../../volumes/index.ts';
+import { messageOf } from '../../base/errors.ts';
+import { parseListen } from '../tcp-door.ts';
 import type { Config, MqttConfig, SyncTargetConfig } from './config.ts';
 import { originAt, type Problem } from './validate.ts';
 import type { LocatedMap } from './yaml-file.ts';
@@ -126,23 +127,11 @@ function addressProblem(
 
 function checkListen(listen: string | undefined, report: Report): void {
   if (listen === undefined) return;
-  const at: Path = ['http', 'listen'];
-  const parsed = parseHostPort(listen);
-  if (!parsed) return report(at, '`http.listen` must be host:port, like 127.0.0.1:7979');
-  if (isLoopback(parsed.host)) return;
-  report(at, `\`http.listen\` must be a loopback address (127.0.0.1, [::1]), it is ${parsed.host}`);
-}
-
-/** `host:port` or `[v6]:port`; undefined when it isn't. Port 0 asks for any free one. */
-export function parseHostPort(text: string): { host: string; port: number } | undefined {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]/\s]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  return host !== undefined && port <= 65_535 ? { host, port } : undefined;
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+  try {
+    parseListen(listen);
+  } catch (thrown) {
+    report(['http', 'listen'], messageOf(thrown));
+  }
 }
 
 export function defaultEngineDir(stateDir: string): string {

@@ -17,5 +17,4 @@ export { explainConfig, type ExplainedKey } from './explain.ts';
 export { diffConfig, type ConfigDiff, type ConfigPart } from './diff.ts';
 export { ConfigWatcher, type ConfigWatcherOptions } from './watch.ts';
 export { ConfigSchema } from './schema.ts';
-export { parseHostPort } from './check.ts';
 export { readSecret, readSecretFile } from './secret.ts';
