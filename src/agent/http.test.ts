@@ -98,23 +98,19 @@ test('a path that no route can read is answered in the same shape', async () => 
 test('a body over the limit is 413, said in advance or not, on every face', async () => {
   const { socket, engine } = await startHttpAgent();
   const before = engine.revision;
-  const big = JSON.stringify({ name: 'x'.repeat(3 * MiB) });
+  const type = 'Content-Type: application/json\r\nConnection: close';
+  // No more is sent than is read: a server may end a connection that still sends.
+  const part = 2 * MiB + 1;
   for (const path of ['/volumes/local', '/agent/v1/volumes']) {
-    const headers = ['Content-Type', 'application/json'];
-    const answer = await call(socket, { method: 'POST', path, headers, body: big });
-    expect(answer.status, path).toBe(413);
-    expect(JSON.parse(answer.text), path).toMatchObject({
-      message: expect.stringContaining('larger than'),
-    });
+    const head = `POST ${path} HTTP/1.1\r\nHost: a\r\n${type}\r\n`;
+    const announced = await callRaw(socket, `${head}Content-Length: ${part}\r\n\r\n`);
+    const chunk = `${(3 * MiB).toString(16)}\r\n${'x'.repeat(part)}`;
+    const found = await callRaw(socket, `${head}Transfer-Encoding: chunked\r\n\r\n${chunk}`);
+    for (const { first, json } of [announced, found].map(parseRaw)) {
+      expect(first, path).toBe('HTTP/1.1 413 Payload Too Large');
+      expect(json?.message, path).toContain('larger than');
+    }
   }
-  const chunk = `${(3 * MiB).toString(16)}\r\n${'x'.repeat(3 * MiB)}\r\n0\r\n\r\n`;
-  const head =
-    'POST /volumes/local HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n';
-  const connection = await open(socket);
-  connection.on('error', () => undefined);
-  connection.write(head + chunk);
-  const [answer] = (await once(connection, 'data')) as [Buffer];
-  expect(String(answer)).toMatch(/^HTTP\/1\.1 413 /);
   expect(engine.revision).toBe(before);
 });
 
