@@ -12,7 +12,7 @@ import type { ParkingLot } from './parking-lot.ts';
 import type { Progress } from './progress.ts';
 import type { Checkpoint, Mutation, RemoteEntry, ReplicaTarget, SyncState } from './target.ts';
 import { ask, askEach, TargetError } from './target-error.ts';
-import type { Wakeup } from './wakeup.ts';
+import type { Wakeup } from '../base/wakeup.ts';
 
 /** Wanted size of one read of the log, and the most revisions in it. */
 const LOG_PAGE_BYTES = MiB;

@@ -9,7 +9,7 @@ import { ParkingLot } from './parking-lot.ts';
 import { Progress } from './progress.ts';
 import type { ReplicaTarget, SyncState, SyncStatus } from './target.ts';
 import { ask, TargetError } from './target-error.ts';
-import { Wakeup } from './wakeup.ts';
+import { Wakeup } from '../base/wakeup.ts';
 
 /** A target that doesn't answer: full jitter between these. */
 const BACKOFF_FIRST_MS = 1000;

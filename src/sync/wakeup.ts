@@ -1,1 +1,0 @@
-export { Wakeup } from '../base/wakeup.ts';
