@@ -33,10 +33,10 @@ export class StatusFeed {
       readPassword: () => read(passwordFile),
       readCa: () => read(caFile),
       onState: ({ to, error }) => {
-        const refused = to === 'refused' && error ? `MQTT: ${error.message}` : undefined;
-        this.#core.setReason(SERVICE, refused);
+        const why = [error?.message, error?.hint].filter((text) => text !== undefined).join('; ');
+        this.#core.setReason(SERVICE, to === 'refused' ? `MQTT refused: ${why}` : undefined);
         const level = to === 'refused' ? 'error' : to === 'offline' ? 'warn' : 'info';
-        this.#log[level]({ code: error?.code }, `MQTT ${to}${error ? `: ${error.message}` : ''}`);
+        this.#log[level]({ code: error?.code }, `MQTT ${to}${why === '' ? '' : `: ${why}`}`);
       },
     });
     this.#runner.start(feed);

@@ -90,9 +90,17 @@ test('what is no socket is left alone', async () => {
   expect(readdirSync(folder).sort()).toEqual(['directory', 'file']);
 });
 
+test('the folder of the socket is made, and only that one', async () => {
+  const at = path.join(tempDir('socket'), 'holdfast', 's');
+  const remove = await bindUnixSocket(makeServer(), at);
+  expect(statSync(path.dirname(at)).mode & 0o777).toBe(0o755);
+  expect(lstatSync(at).isSocket()).toBe(true);
+  await remove();
+});
+
 test('a path that no socket can have is refused with its numbers', async () => {
   const folder = tempDir('socket');
-  const missing = bindUnixSocket(makeServer(), path.join(folder, 'none', 's'));
+  const missing = bindUnixSocket(makeServer(), path.join(folder, 'none/deeper', 's'));
   await expect(missing).rejects.toMatchObject({
     code: 'ConfigInvalid',
     message: expect.stringContaining("doesn't exist"),

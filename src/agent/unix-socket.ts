@@ -1,10 +1,22 @@
-import { chmod, chown, lstat, mkdtemp, readFile, rename, rmdir, unlink } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rmdir,
+  unlink,
+} from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { HoldfastError, hasErrno, messageOf } from '../base/errors.ts';
 
 /** Owner and group may connect; nobody else. */
 const SOCKET_MODE = 0o660;
+/** Of the socket's folder, if it has to be made: whoever may use the socket must get to it. */
+const FOLDER_MODE = 0o755;
 /** `sun_path` of unix(7) is 108 bytes with its final NUL. */
 const SOCKET_PATH_BYTES_MAX = 107;
 /** An agent that is alive accepts a local connection well within this, even on a busy machine. */
@@ -51,6 +63,8 @@ async function makePrivateFolder(path: string): Promise<string> {
   // The path that it is bound to: mkdtemp(3) adds six characters.
   checkLength(`${parent}/.123456/s`);
   try {
+    // `/run/holdfast` when no systemd made it; only the last folder, so that a typo makes no tree.
+    await mkdir(parent, FOLDER_MODE).catch(() => undefined);
     // Not `join`, which drops the dot: the folder would be made beside the parent, not in it.
     return await mkdtemp(`${parent}/.`);
   } catch (thrown) {

@@ -101,7 +101,7 @@ function bodyOf(name: string, driver: DriverName): object {
 
 async function make(agent: AgentProcess, name: string, driver: DriverName): Promise<VolumeBody> {
   const answer = await agent.call<VolumeBody>('POST', VOLUMES, bodyOf(name, driver));
-  expect(answer.status).toBe(201);
+  expect(answer.status, answer.text).toBe(201);
   return answer.json;
 }
 
@@ -111,7 +111,7 @@ async function act(
   action: 'mount' | 'unmount',
 ): Promise<VolumeBody> {
   const answer = await agent.call<VolumeBody>('POST', `${VOLUMES}/${ref}/${action}`);
-  expect(answer.status).toBe(200);
+  expect(answer.status, answer.text).toBe(200);
   return answer.json;
 }
 

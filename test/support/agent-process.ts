@@ -135,8 +135,7 @@ export class AgentProcess {
     json?: unknown,
     headers: readonly string[] = [],
   ): Promise<Answer & { json: T }> {
-    const length = json === undefined && method !== 'GET' ? ['Content-Length', '0'] : [];
-    return callJson<T>(this.socket, { method, path: url, json, headers: [...length, ...headers] });
+    return callJson<T>(this.socket, { method, path: url, json, headers });
   }
 
   /** Kills it, unmounts and detaches whatever it left, deletes its folder. */
