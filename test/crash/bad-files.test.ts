@@ -220,6 +220,16 @@ describe('sqlite with a WAL, as a crash leaves it', () => {
     expect(contents(damaged)).toEqual(before);
   });
 
+  test('a database cut off beneath its WAL: whole, or refused', async () => {
+    const whole = statSync(path.join(crashed, 'store.db')).size;
+    for (const size of [0, 99, PAGE_BYTES, whole / 2, whole - 1]) {
+      const folder = path.join(tempDir('wal'), 'engine');
+      copyStore(crashed, folder);
+      truncateSync(path.join(folder, 'store.db'), Math.floor(size));
+      expect([undefined, 'Corrupt']).toContain((await refusal('sqlite', folder, acks))?.code);
+    }
+  });
+
   test('a WAL cut off loses its end, never the middle', async () => {
     const whole = statSync(path.join(crashed, 'store.db-wal')).size;
     for (const share of [0, 0.3, 0.6, 0.9]) {

@@ -8,12 +8,17 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openEngine } from '../../src/engine/index.ts';
+import { checkStore, WriterProcess } from '../crash/processes.ts';
+import { Random } from '../crash/random.ts';
 import { blockStat } from './block-stat.ts';
 import { cutEngine } from './engine-cuts.ts';
 import { Rig } from './rig.ts';
 
 const CUTS = 4;
 const SEED = 7;
+/** About when the writer comes to its store, and for how long it is at making it: cuts fall before, in and after. */
+const NODE_START_MS = 70;
+const MAKING_MS = 120;
 /** Longer than a checkpoint or a batch could hide; what is dirty after it, the closing syncfs(2) writes. */
 const IDLE_MS = 3000;
 const isRoot = process.getuid?.() === 0;
@@ -30,6 +35,26 @@ describe.runIf(isRoot)('power cut (needs root: loop devices and mounts)', () => 
     expect(totals).toMatchObject({ cuts: CUTS, lost: 0, broken: 0, messages: [] });
     expect(totals.acknowledged).toBeGreaterThanOrEqual(CUTS);
   });
+
+  test.each(['sqlite', 'lmdb'] as const)(
+    '%s: a cut while the store is made leaves none or a whole one',
+    async (backend) => {
+      const random = new Random(SEED);
+      for (let i = 0; i < CUTS; i += 1) {
+        const store = `made-${backend}-${i}`;
+        const at = { backend, path: path.join(rig.folder, store) };
+        const writer = await WriterProcess.spawn({ ...at, seed: i, epoch: '0', after: 0 });
+        await sleep(NODE_START_MS + random.below(MAKING_MS));
+        const acks = [...writer.acks];
+        await using disk = await rig.cut();
+        await writer.kill();
+        const listFile = path.join(rig.outside, 'acks');
+        const found = { backend, path: path.join(disk.folder, store) };
+        const report = await checkStore({ ...found, acks, listFile, epoch: '1' });
+        expect(report).toMatchObject({ lost: 0, broken: 0, messages: [] });
+      }
+    },
+  );
 
   test.each(['sqlite', 'lmdb'] as const)('%s without sync loses: the control', async (backend) => {
     const totals = await cutEngine({ rig, backend, durability: 'none', cuts: 2, seed: SEED });
