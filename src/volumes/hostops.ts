@@ -105,8 +105,8 @@ export interface HostOps {
 
   /** A loop device with direct I/O over the image. @returns its path */
   attachLoop(image: string): Promise<string>;
-  /** Fine when it wasn't attached. @throws Conflict while it is mounted or open */
-  detachLoop(device: string): Promise<void>;
+  /** Fine when it doesn't serve this image (any more): numbers are given out again. @throws Conflict while it is mounted or open */
+  detachLoop(device: string, image: string): Promise<void>;
   loops(): Promise<readonly LoopFacts[]>;
   /** Size in bytes of a block device, as the kernel serves it. */
   deviceSize(device: string): Promise<number>;

@@ -227,8 +227,11 @@ export class LinuxHostOps implements HostOps {
     return device.path;
   }
 
-  async detachLoop(device: string): Promise<void> {
+  async detachLoop(device: string, image: string): Promise<void> {
     for (let tries = 1; ; tries += 1) {
+      const loops = await readLoops();
+      // Somebody else let it go meanwhile, and its number may be another's by now.
+      if (!loops.some((loop) => loop.path === device && loop.backingFile === image)) return;
       try {
         return await loopDetach(device);
       } catch (thrown) {

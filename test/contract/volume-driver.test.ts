@@ -170,6 +170,16 @@ describe.runIf(isRoot)('a loop volume refuses (needs root: loop devices and moun
     await once(holder, 'close');
   });
 
+  test("to let go of a device that is another's by now: numbers are given out again", async () => {
+    await bench.operate('attach', { attachmentsAfter: 1 });
+    const [device] = (await bench.observe()).devices;
+    await bench.hostOps.detachLoop(device!, `${bench.data}.another`);
+    expect((await bench.observe()).devices).toEqual([device]);
+    await bench.hostOps.detachLoop(device!, bench.data);
+    await bench.hostOps.detachLoop(device!, bench.data);
+    expect((await bench.observe()).devices).toEqual([]);
+  });
+
   test('to lose its image while a device serves it', async () => {
     await bench.operate('attach', { attachmentsAfter: 1 });
     await expect(bench.steps('remove', ['unlink-image'])).rejects.toMatchObject({

@@ -122,7 +122,8 @@ export class DriverBench {
         await this.hostOps.unmount(mount.mountPoint);
     }
     for (const { path: device, backingFile } of await this.hostOps.loops()) {
-      if (backingFile.startsWith(`${this.folder}/`)) await this.hostOps.detachLoop(device);
+      if (backingFile.startsWith(`${this.folder}/`))
+        await this.hostOps.detachLoop(device, backingFile);
     }
   }
 

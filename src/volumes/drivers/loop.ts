@@ -182,61 +182,62 @@ export class LoopDriver implements Driver {
     await hostOps.makeDirectory(target, PRIVATE_MODE);
   }
 
-  async #mount({ volume, found }: StepContext): Promise<void> {
+  async #mount(context: StepContext): Promise<void> {
     const { hostOps } = this.#site;
+    const { volume, found } = context;
     const { spec } = volume;
-    const target = await this.#target(spec);
     if (!found.device || !spec.fsType)
       throw new HoldfastError('Internal', `volume ${spec.id}: nothing is attached to mount`);
-    const already = await this.#mountedAt(target, found.device);
-    if (!already) {
-      const hidden = (await hostOps.readDirectory(target)) ?? [];
-      if (hidden.length > 0) {
-        throw new HoldfastError(
-          'Conflict',
-          `the mount point ${target} holds ${hidden.length} entries that the mount would hide`,
-          {
-            hint: 'somebody wrote there while the volume was not mounted: move them away',
-          },
-        );
-      }
-      await hostOps.mount({
-        device: found.device,
-        target,
-        fsType: spec.fsType,
-        data: dataOf(spec),
-      });
-      if (!(await this.#mountedAt(target, found.device))) {
+    const target = await this.#target(spec);
+    if (!(await this.#isMounted(context, target))) {
+      await this.#refuseHiding(target);
+      const { device } = found;
+      await hostOps.mount({ device, target, fsType: spec.fsType, data: dataOf(spec) });
+      if (!(await this.#isMounted(context, target))) {
         throw new HoldfastError(
           'HostFailed',
-          `mounted ${found.device}, but the kernel's mount table doesn't show it at ${target}`,
+          `mounted ${device}, but the kernel's mount table doesn't show it at ${target}`,
         );
       }
     }
     found.mountPoint = target;
   }
 
-  /** @throws Conflict when something else is there: never mount on top of it, never unmount it */
-  async #mountedAt(target: string, device: string | undefined): Promise<boolean> {
-    const { hostOps } = this.#site;
-    const here = (await hostOps.mounts()).filter((mount) => mount.mountPoint === target);
-    const loop = (await hostOps.loops()).find((candidate) => candidate.path === device);
-    const foreign = here.find((mount) => !loop || !isOn(mount, loop));
-    if (foreign) throw takenBy(foreign);
-    return here.length > 0;
+  async #refuseHiding(target: string): Promise<void> {
+    const hidden = (await this.#site.hostOps.readDirectory(target)) ?? [];
+    if (hidden.length === 0) return;
+    throw new HoldfastError(
+      'Conflict',
+      `the mount point ${target} holds ${hidden.length} entries that the mount would hide`,
+      { hint: 'somebody wrote there while the volume was not mounted: move them away' },
+    );
   }
 
-  async #unmount({ volume, service, found, kind }: StepContext): Promise<void> {
-    const { hostOps } = this.#site;
-    const target = await this.#target(volume.spec);
+  /** @throws Conflict when something else is there: never mount on top of it */
+  async #isMounted(context: StepContext, target: string): Promise<boolean> {
+    const { own, foreign } = await this.#mountsAt(context, target);
+    if (foreign) throw takenBy(foreign);
+    return own !== undefined;
+  }
+
+  async #mountsAt({ volume, service }: StepContext, target: string) {
     const loops = await this.#loops(await this.#image(volume.spec, service));
-    const here = (await hostOps.mounts()).filter((mount) => mount.mountPoint === target);
-    const foreign = here.find((mount) => !loops.some((loop) => isOn(mount, loop)));
+    const mounts = await this.#site.hostOps.mounts();
+    const here = mounts.filter((mount) => mount.mountPoint === target);
+    const isOwn = (mount: MountEntry): boolean => loops.some((loop) => isOn(mount, loop));
+    return { own: here.find(isOwn), foreign: here.find((mount) => !isOwn(mount)) };
+  }
+
+  async #unmount(context: StepContext): Promise<void> {
+    const { volume, found, kind } = context;
+    const target = await this.#target(volume.spec);
+    const { own, foreign } = await this.#mountsAt(context, target);
     // A mount that failed because something else is there has nothing of its own to take back.
-    if (foreign && kind !== 'mount') throw takenBy(foreign);
-    if (!foreign && here.length > 0) {
+    if (foreign && kind === 'mount') return;
+    if (foreign) throw takenBy(foreign);
+    if (own) {
       try {
-        await hostOps.unmount(target);
+        await this.#site.hostOps.unmount(target);
       } catch (thrown) {
         if (!(thrown instanceof HoldfastError) || thrown.code !== 'Conflict') throw thrown;
         throw await this.#busy(volume, target, thrown);
@@ -272,9 +273,10 @@ export class LoopDriver implements Driver {
   }
 
   async #detach({ volume, service, kind, found }: StepContext): Promise<void> {
-    for (const loop of await this.#loops(await this.#image(volume.spec, service))) {
+    const image = await this.#image(volume.spec, service);
+    for (const loop of await this.#loops(image)) {
       try {
-        await this.#site.hostOps.detachLoop(loop.path);
+        await this.#site.hostOps.detachLoop(loop.path, image);
       } catch (thrown) {
         // The volume is unmounted, which is what was asked for; that somebody else (another mount
         // namespace, a prober) still has the device open stays in the record.
