@@ -10,6 +10,7 @@ import {
   readdirSync,
   renameSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -131,6 +132,21 @@ describe.runIf(isRoot)('loop volumes (needs root: loop devices and mounts)', () 
     renameSync(at('moved'), image);
     expect((await volumes.mount('a')).status.condition).toBeUndefined();
     await volumes.unmount('a');
+  });
+
+  test('an image deleted under its mount is told; it can be unmounted, and forgotten with force only', async () => {
+    const { spec } = await create('a');
+    await volumes.mount('a');
+    unlinkSync(at('images', `${spec.id}.img`));
+    await volumes.reconcile();
+    const { status } = await volumes.get('a');
+    expect(status).toMatchObject({ condition: { code: 'DataMissing' } });
+    expect(status.mountPoint).toBeDefined();
+    await volumes.unmount('a');
+    expect(view()).toMatchObject({ attached: [], mounted: [], mountPoints: [] });
+    await expect(volumes.remove('a')).rejects.toMatchObject({ code: 'Conflict' });
+    await volumes.remove('a', { force: true });
+    expect(await volumes.list()).toEqual([]);
   });
 
   test('an image that was cut short is told, and not mounted', async () => {
