@@ -76,22 +76,14 @@ function doubleCases(shape: Shape): Case[] {
   );
 }
 
-/** The last step that is taken back fails after it was done; the recovery runs into the same failure. */
-const FAILS: Partial<Record<OperationKind, string>> = {
-  create: 'after',
-  mount: 'after',
-  attach: 'after',
-};
-
+/** The last step before `record` fails after it was done; the recovery runs into the same failure. */
 function undoCases(shape: Shape): Case[] {
   const { driver } = SHAPES[shape];
   return OPERATION_KINDS.flatMap((kind) => {
-    const last = stepsOf(kind, driver).at(-2);
-    if (!FAILS[kind] || last === undefined) return [];
-    const fail = `${kind}/${last}:${FAILS[kind]}`;
+    const fail = `${kind}/${stepsOf(kind, driver).at(-2)}:after`;
     return pointsOf(kind, undoStepsOf(kind, driver)).flatMap((kill) => [
       { shape, kind, fail, kill },
-      { shape, kind, fail, kill: `${kind}/${last}:after`, again: kill },
+      { shape, kind, fail, kill: fail, again: kill },
     ]);
   });
 }
