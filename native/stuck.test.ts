@@ -48,10 +48,17 @@ process.stdin.on('data', (line) => String(line) === 'end' ? worker.terminate() :
 
 /** Threads of a process that sleep where no signal reaches them. */
 function threadsInD(pid: number): number {
-  const states = readdirSync(`/proc/${pid}/task`).map(
-    (task) => /\) (\w)/.exec(readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8'))?.[1],
-  );
+  const states = readdirSync(`/proc/${pid}/task`).map((task) => stateOf(pid, task));
   return states.filter((state) => state === 'D').length;
+}
+
+/** proc(5), stat; undefined when the thread ended since it was listed. */
+function stateOf(pid: number, task: string): string | undefined {
+  try {
+    return /\) (\w)/.exec(readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8'))?.[1];
+  } catch {
+    return undefined;
+  }
 }
 
 async function until(what: string, condition: () => boolean): Promise<void> {

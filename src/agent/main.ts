@@ -2,6 +2,7 @@
  * The boot story: `runAgent` reads top to bottom as what happens between power-on and a served host.
  * Nothing before READY waits for a network; what may wait for ever starts after it.
  */
+import { untilAborted } from '../base/abort.ts';
 import { systemClock } from '../base/clock.ts';
 import {
   DeviceRegistry,
@@ -100,7 +101,7 @@ export async function runAgent(paths: Paths, options: RunOptions): Promise<void>
     await systemClock.sleep(TRIM_AFTER_MS, stop);
     if (!stop.aborted) await trimHeap();
 
-    await aborted(stop);
+    await untilAborted(stop);
     log.info('stopping; mounts stay as they are');
     notifier.send('STOPPING=1');
     core.enter('stopping');
@@ -130,11 +131,4 @@ async function openTruth(
   const store = engineFactStore(engine);
   const verdict = await knowHost({ store, adopt: adoptState });
   return { state, engine, store, verdict };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -89,12 +89,16 @@ async function write(
 ): Promise<boolean> {
   if (raw.destroyed) return false;
   if (raw.write(`${JSON.stringify(line)}\n`)) return true;
+  // Not AbortSignal.timeout: on Node 20 the collector takes one away that only `any` knows.
+  const stalled = setTimeout(() => raw.destroy(), STALL_MS);
   try {
-    await once(raw, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(STALL_MS)]) });
+    await once(raw, 'drain', { signal });
     return true;
   } catch {
     raw.destroy();
     return false;
+  } finally {
+    clearTimeout(stalled);
   }
 }
 
