@@ -22,6 +22,7 @@ it('names each fault', () => {
     revisions: 1,
     bytesWritten: 512,
     bytesOfOnePut: 0,
+    events: ['volume.created: x'],
   };
   expect(faultsOf(sick)).toHaveLength(8);
 });

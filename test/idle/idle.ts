@@ -6,7 +6,11 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StatusReply, VolumeBody } from '../../src/agent/faces/agent-api/schema.ts';
+import type {
+  EventsReply,
+  StatusReply,
+  VolumeBody,
+} from '../../src/agent/faces/agent-api/schema.ts';
 import { blockStat } from '../powercut/block-stat.ts';
 import { Rig } from '../powercut/rig.ts';
 import { AgentProcess } from '../support/agent-process.ts';
@@ -35,6 +39,8 @@ export interface IdleResult {
   readonly served: boolean;
   readonly revisions: number;
   readonly bytesWritten: number;
+  /** What happened meanwhile, by the agent's own account: why something was written. */
+  readonly events: readonly string[];
   /** What one put afterwards wrote: the control, or the counting proves nothing. */
   readonly bytesOfOnePut: number;
 }
@@ -66,6 +72,7 @@ export async function runIdle(options: IdleOptions): Promise<IdleResult> {
   await sleep(options.idleSeconds * 1000);
   const bytes = blockStat(rig.device).writtenBytes;
   const status = await agent.json<StatusReply>('status');
+  const events = await eventsAfter(agent, before.seq);
   await agent.cli('kv', 'put', 'a', 'c');
   const bytesOfOnePut = blockStat(rig.device).writtenBytes - bytes;
   return {
@@ -76,6 +83,7 @@ export async function runIdle(options: IdleOptions): Promise<IdleResult> {
     served,
     revisions: status.engine.revision - before.revision,
     bytesWritten: bytes - before.bytes,
+    events: events.map(({ type, message }) => `${type}: ${message}`),
     bytesOfOnePut,
   };
 }
@@ -124,7 +132,7 @@ async function serves(agent: AgentProcess): Promise<boolean> {
 }
 
 /** Waits until what the start caused is over and on the disk. */
-async function settle(agent: AgentProcess, rig: Rig): Promise<{ revision: number; bytes: number }> {
+async function settle(agent: AgentProcess, rig: Rig): Promise<Settled> {
   const limit = Date.now() + SETTLE_LIMIT_MS;
   let since = Date.now();
   let revision = 0;
@@ -138,5 +146,18 @@ async function settle(agent: AgentProcess, rig: Rig): Promise<{ revision: number
     await sleep(500);
   }
   execFileSync('sync', ['--file-system', rig.folder]);
-  return { revision, bytes: blockStat(rig.device).writtenBytes };
+  const seq = (await eventsAfter(agent, 0)).at(-1)?.seq ?? 0;
+  return { revision, seq, bytes: blockStat(rig.device).writtenBytes };
+}
+
+interface Settled {
+  readonly revision: number;
+  /** Number of the last event. */
+  readonly seq: number;
+  readonly bytes: number;
+}
+
+async function eventsAfter(agent: AgentProcess, seq: number): Promise<EventsReply['events']> {
+  const answer = await agent.call<EventsReply>('GET', `/agent/v1/events?after=${seq}&limit=1000`);
+  return answer.json.events;
 }
