@@ -1,12 +1,11 @@
 import { toHoldfastError, type HoldfastError } from '../base/errors.ts';
-import type { Volume, VolumeManager } from '../volumes/index.ts';
+import { BOOT_MOUNTS_AT_ONCE, type Volume, type VolumeManager } from '../volumes/index.ts';
 import type { AgentCore } from './core.ts';
 import type { Service } from './service.ts';
 import type { Notifier } from './systemd.ts';
 
 const PREFIX = 'volumes';
-/** Volumes that mount side by side at boot (src/volumes/boot.ts), and what mounting none takes. */
-const BOOT_WIDTH = 8;
+/** What a start takes that mounts nothing. */
 const BOOT_MARGIN_SECONDS = 30;
 
 /** Keeps the reasons why volumes make the agent degraded: what recovery, boot and operations left undone. */
@@ -38,7 +37,7 @@ export class VolumeHealth implements Service {
   async mountAtBoot(deadlineSeconds: number, notifier: Notifier, stop: AbortSignal): Promise<void> {
     const marked = (await this.#volumes.list()).filter(({ spec }) => spec.mountAtBoot).length;
     // So that systemd doesn't give up while we wait for a row of sick disks.
-    const seconds = Math.ceil(marked / BOOT_WIDTH) * deadlineSeconds + BOOT_MARGIN_SECONDS;
+    const seconds = Math.ceil(marked / BOOT_MOUNTS_AT_ONCE) * deadlineSeconds + BOOT_MARGIN_SECONDS;
     notifier.send(`EXTEND_TIMEOUT_USEC=${seconds * 1_000_000}`);
     const stopped = new Promise<[]>((resolve) => {
       stop.addEventListener('abort', () => resolve([]), { once: true });

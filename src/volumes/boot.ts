@@ -4,7 +4,7 @@ import { inParallel, within } from './deadline.ts';
 import type { Volume } from './volume.ts';
 
 /** Mounts side by side at boot: more only queue up at the same disks. */
-const WIDTH = 8;
+export const BOOT_MOUNTS_AT_ONCE = 8;
 
 export interface BootVerdict {
   readonly volumeId: string;
@@ -21,7 +21,7 @@ export async function bootMounts(
   clock: Clock,
 ): Promise<readonly BootVerdict[]> {
   const verdicts: BootVerdict[] = [];
-  await inParallel(volumes, WIDTH, async ({ spec }) => {
+  await inParallel(volumes, BOOT_MOUNTS_AT_ONCE, async ({ spec }) => {
     const verdict = { volumeId: spec.id, name: spec.name };
     try {
       await within(mount(spec.id), deadlineMs, clock, () => lateError(spec.name, deadlineMs));

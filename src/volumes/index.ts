@@ -19,7 +19,7 @@
  * caller gets DeadlineExceeded, the volume stays busy until the kernel answers.
  */
 export { VolumeManager, type VolumeManagerOptions } from './manager.ts';
-export { type BootVerdict } from './boot.ts';
+export { BOOT_MOUNTS_AT_ONCE, type BootVerdict } from './boot.ts';
 export { OPERATION_KINDS, stepsOf, undoStepsOf, type OperationKind, type Step } from './planner.ts';
 export { type StepHook, type StuckOperation, type VolumeEvent } from './runner.ts';
 export type {
