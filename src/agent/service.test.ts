@@ -77,6 +77,13 @@ describe('ServiceRunner', () => {
     await runner.stopAll();
   });
 
+  it('starts nothing once all were stopped', async () => {
+    const runner = new ServiceRunner(log, new FakeClock());
+    await runner.stopAll();
+    runner.start({ id: 'late', run: () => Promise.reject(new Error('was started')) });
+    expect(runner.health()).toEqual([]);
+  });
+
   it('waits for a service to end when stopping it', async () => {
     const runner = new ServiceRunner(log, new FakeClock());
     let ended = false;

@@ -27,6 +27,7 @@ export class ServiceRunner {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
+  #stopped = false;
 
   constructor(log: Logger, clock: Clock = systemClock) {
     this.#log = log;
@@ -34,6 +35,8 @@ export class ServiceRunner {
   }
 
   start(service: Service): void {
+    // A change of configuration that was under way when the agent was told to stop.
+    if (this.#stopped) return;
     if (this.#entries.has(service.id)) throw new Error(`service ${service.id} runs already`);
     const entry: Entry = { controller: new AbortController(), restarts: 0, running: false };
     this.#entries.set(service.id, entry);
@@ -49,7 +52,9 @@ export class ServiceRunner {
     this.#entries.delete(id);
   }
 
+  /** For good: what is started from here on never runs. */
   async stopAll(): Promise<void> {
+    this.#stopped = true;
     await Promise.all([...this.#entries.keys()].map((id) => this.stop(id)));
   }
 
