@@ -3,6 +3,8 @@ import { messageOf } from '../base/errors.ts';
 
 /** SIGTERM stops within 10 s; what isn't done by now is left to the next start's recovery. */
 const CLOSE_DEADLINE_MS = 9_000;
+/** From the signal on, whatever the agent is at. */
+const STOP_DEADLINE_MS = CLOSE_DEADLINE_MS + 500;
 /** A second Ctrl-C means at once; 128 + SIGINT as shells have it. */
 const EXIT_INTERRUPTED = 130;
 
@@ -12,6 +14,8 @@ export function stopSignal(): AbortSignal {
   const stop = (signal: NodeJS.Signals): void => {
     if (controller.signal.aborted && signal === 'SIGINT') process.exit(EXIT_INTERRUPTED);
     controller.abort();
+    // Also while the agent still starts, held up by a disk: to the store it is a crash, as below.
+    setTimeout(() => process.exit(), STOP_DEADLINE_MS).unref();
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
@@ -50,7 +54,8 @@ export class Closing {
     }, CLOSE_DEADLINE_MS);
     await Promise.all(this.#first.map((close) => this.#quietly(close)));
     for (const close of this.#last) await this.#quietly(close);
-    clearTimeout(late);
+    // Not cleared: a thread that hangs in the kernel keeps the process, not us, from ending.
+    late.unref();
   }
 
   async #quietly(close: () => Promise<unknown>): Promise<void> {
