@@ -33,7 +33,7 @@ export interface MqttFeedOptions {
   /** Both are asked at each connection, so that a new password needs no restart. @throws ConfigInvalid */
   readPassword(): Promise<string | undefined>;
   readCa(): Promise<string | undefined>;
-  /** Once per change. Must not throw. */
+  /** Once per change, and when what is refused is refused for another reason. Must not throw. */
   onState(change: FeedStateChange): void;
   readonly clock?: Clock | undefined;
   readonly random?: (() => number) | undefined;
@@ -72,6 +72,7 @@ export class MqttFeed implements Service {
   /** Of the connection there is. */
   #documents: Documents | undefined;
   #state: FeedState = 'stopped';
+  #refusal: string | undefined;
   /** This run's `state` was at the broker: what else is there now came after it. */
   #spoke = false;
   #otherRuns = 0;
@@ -256,8 +257,11 @@ export class MqttFeed implements Service {
 
   #setState(to: FeedState, error?: HoldfastError): void {
     const from = this.#state;
-    if (from === to) return;
+    // What was put right and is refused for another reason: the reason shown must be the one that holds.
+    const otherRefusal = to === 'refused' && error?.message !== this.#refusal;
+    if (from === to && !otherRefusal) return;
     this.#state = to;
+    this.#refusal = to === 'refused' ? error?.message : undefined;
     this.#options.onState({ from, to, ...(error === undefined ? {} : { error }) });
   }
 }
