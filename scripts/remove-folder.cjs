@@ -15,6 +15,8 @@ const lazy = process.argv[2] === '--lazy';
 const folder = process.argv[lazy ? 3 : 2];
 process.env.PATH = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
 
+let deleting = false;
+
 function main() {
   if (!folder || !path.isAbsolute(folder)) throw new Error('usage: [--lazy] /absolute/folder');
   const real = fs.existsSync(folder) ? fs.realpathSync(folder) : path.resolve(folder);
@@ -35,6 +37,7 @@ function main() {
   const left = mountPoints().filter(inside);
   if (left.length > 0) throw new Error(`still mounted: ${left.join(', ')}`);
   if (!fs.existsSync(real)) return;
+  deleting = true;
   execFileSync('rm', ['--recursive', '--force', '--one-file-system', '--', real], {
     stdio: 'pipe',
   });
@@ -88,6 +91,8 @@ try {
   main();
 } catch (error) {
   const said = error.stderr?.toString().trim();
-  console.error(`${path.basename(__filename)}: ${said || error.message}; nothing was deleted`);
+  console.error(
+    `${path.basename(__filename)}: ${said || error.message}; ${deleting ? 'some of it was deleted' : 'nothing was deleted'}`,
+  );
   process.exit(1);
 }

@@ -1,7 +1,7 @@
 import { access, constants, readFile, statfs } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { formatBytes } from '../base/bytes.ts';
-import { messageOf, toHoldfastError } from '../base/errors.ts';
+import { hasErrno, messageOf, toHoldfastError } from '../base/errors.ts';
 import { parseMountinfo } from '../devices/index.ts';
 import type { AgentClient } from './cli/client.ts';
 import { loadConfig, type Config } from './config/index.ts';
@@ -65,7 +65,9 @@ async function checkStateFolder({ stateDir }: Paths): Promise<Finding> {
       check,
       verdict: 'note',
       finding: messageOf(thrown),
-      hint: 'the agent makes it at its first start',
+      hint: hasErrno(thrown, 'ENOENT')
+        ? 'the agent makes it at its first start'
+        : "run doctor as the agent's user, or name its folder with --state-dir",
     };
   }
 }
