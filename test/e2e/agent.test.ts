@@ -33,6 +33,12 @@ it('says so as one line of JSON for a program', async () => {
   expect(JSON.parse(line!)).toMatchObject({ state: 'ready', reasons: [], socket: agent.socket });
 });
 
+it('runs on when nothing takes its log and its report: a file on a full disk', async () => {
+  const agent = await startAgent({ wrapper: ['sh', '-c', 'exec "$@" >/dev/full 2>&1', 'sh'] });
+  expect(await agent.json<StatusReply>('status')).toMatchObject({ state: 'ready' });
+  expect(await agent.stop()).toMatchObject({ code: 0 });
+});
+
 it('tells systemd: more time for boot, READY, pings that are earned, STOPPING', async () => {
   await using notify = await NotifySocket.open(tempDir('notify'));
   const env = { NOTIFY_SOCKET: notify.path, WATCHDOG_USEC: '400000' };

@@ -8,6 +8,8 @@ export function addAgentVerb(root: Command): void {
     .option('--adopt-state', 'take over a state folder that was made on another host')
     .action(
       verb(async ({ paths, format }, options: { adoptState?: boolean }) => {
+        // A start report that can't be written ends other commands, not the agent.
+        process.stdout.removeAllListeners('error').on('error', () => undefined);
         const { runAgent } = await import('../main.ts');
         await runAgent(paths, { adoptState: options.adoptState ?? false, format });
       }),
