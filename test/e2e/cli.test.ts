@@ -117,6 +117,8 @@ describe('kv', () => {
     expect(await codeOf('kv', 'del', 'app/color')).toBe(OK);
     expect(await codeOf('kv', 'get', 'app/color')).toBe(NOT_FOUND);
     expect(await codeOf('kv', 'put', 'a//b', 'x')).toBe(USAGE);
+    expect(await codeOf('kv', 'cas', 'app/color', 'first', 'red')).toBe(USAGE);
+    expect(await codeOf('kv', 'put', 'app/color', '--file', '/nonexistent')).toBe(USAGE);
   });
 
   it('takes any bytes from a file', async () => {

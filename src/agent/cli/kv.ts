@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { HoldfastError, isErrorCode } from '../../base/errors.ts';
+import { HoldfastError, isErrorCode, messageOf } from '../../base/errors.ts';
 import type {
   ErrorBody,
   KvBody,
@@ -68,19 +68,22 @@ function addWrites(group: Command): void {
       }),
     );
   group
-    .command('cas <key> <revision> [value]')
+    .command('cas')
     .description('write only if the key is at this revision; 0 = it must not exist')
+    .argument('<key>')
+    .argument('<revision>', '', wholeNumber(0))
+    .argument('[value]')
     .option('--file <file>', 'read the value from a file, `-` for standard input')
     .action(
       verb(
         async (
           context,
           key: string,
-          revision: string,
+          revision: number,
           value: string | undefined,
           options: { file?: string },
         ) => {
-          await put(context, key, await valueOf(value, options.file), wholeNumber(0)(revision));
+          await put(context, key, await valueOf(value, options.file), revision);
         },
       ),
     );
@@ -164,7 +167,11 @@ async function valueOf(value: string | undefined, file: string | undefined): Pro
     });
   }
   if (value !== undefined) return Buffer.from(value);
-  if (file !== undefined && file !== '-') return readFile(file);
+  if (file !== undefined && file !== '-') {
+    return readFile(file).catch((cause: unknown) => {
+      throw new HoldfastError('InvalidArgument', `--file: ${messageOf(cause)}`, { cause });
+    });
+  }
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
