@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { messageOf } from '../base/errors.ts';
+import { messageOf, toHoldfastError } from '../base/errors.ts';
 
 /** SIGTERM stops within 10 s; what isn't done by now is left to the next start's recovery. */
 const CLOSE_DEADLINE_MS = 9_000;
@@ -31,6 +31,8 @@ export class Closing {
   readonly #first: (() => Promise<unknown>)[] = [];
   readonly #last: (() => Promise<unknown>)[] = [];
 
+  #failure: unknown;
+
   constructor(log: Logger) {
     this.#log = log;
   }
@@ -43,11 +45,17 @@ export class Closing {
     this.#last.unshift(close);
   }
 
+  /** What ended the run: past the deadline nobody else says it, and the exit code is still its. */
+  because(thrown: unknown): void {
+    this.#failure = thrown;
+    process.exitCode = toHoldfastError(thrown).exitCode;
+  }
+
   /** Past the deadline the process ends at once: to the store that is a crash, and it is made for those. */
   async close(): Promise<void> {
     const late = setTimeout(() => {
       this.#log.error(
-        { deadlineMs: CLOSE_DEADLINE_MS },
+        { deadlineMs: CLOSE_DEADLINE_MS, err: this.#failure },
         'not all could be closed in time; leaving',
       );
       process.exit();

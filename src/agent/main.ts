@@ -4,7 +4,6 @@
  */
 import { untilAborted } from '../base/abort.ts';
 import { systemClock } from '../base/clock.ts';
-import { toHoldfastError } from '../base/errors.ts';
 import {
   DeviceRegistry,
   knowHost,
@@ -108,11 +107,8 @@ export async function runAgent(paths: Paths, options: RunOptions): Promise<void>
     core.enter('stopping');
     teller.tell('agent.stopping', identity.replicaId, 'asked to stop');
   } catch (thrown) {
-    // Closing may end the process before the command line can say why and with what code.
-    const error = toHoldfastError(thrown);
-    process.exitCode = error.exitCode;
-    log.fatal({ code: error.code, hint: error.hint }, error.message);
-    throw error;
+    closing.because(thrown);
+    throw thrown;
   } finally {
     await closing.close();
   }
