@@ -257,11 +257,11 @@ export class MqttFeed implements Service {
 
   #setState(to: FeedState, error?: HoldfastError): void {
     const from = this.#state;
-    // What was put right and is refused for another reason: the reason shown must be the one that holds.
-    const otherRefusal = to === 'refused' && error?.message !== this.#refusal;
-    if (from === to && !otherRefusal) return;
+    // What was put right and is refused for another reason: the hint shown must be the one that helps.
+    const refusal = to === 'refused' ? `${error?.code} ${error?.hint}` : undefined;
+    if (from === to && refusal === this.#refusal) return;
     this.#state = to;
-    this.#refusal = to === 'refused' ? error?.message : undefined;
+    this.#refusal = refusal;
     this.#options.onState({ from, to, ...(error === undefined ? {} : { error }) });
   }
 }
