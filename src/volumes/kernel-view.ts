@@ -1,24 +1,32 @@
 /** What the kernel says of loop devices, mounts and their users: read, never acted on. */
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { hasErrno } from '../base/errors.ts';
 import { parseMountinfo, type MountEntry } from '../devices/index.ts';
+import { hostFailure } from './host-failure.ts';
 import type { LoopFacts } from './hostops.ts';
 
 /** Counting holders walks every process's files; after this long the answer is "not cheaply known". */
 const HOLDERS_BUDGET_MS = 250;
 const DELETED = ' (deleted)';
 
-/** loop(4): /sys/block/loopN/loop/ exists only while a file is attached. */
-export async function readLoops(): Promise<LoopFacts[]> {
-  const names = (await readdir('/sys/block')).filter((name) => /^loop\d+$/.test(name));
-  const found = await Promise.all(names.map(readLoop));
+/**
+ * loop(4): /sys/block/loopN/loop/ exists only while a file is attached.
+ * @throws HostFailed when a device can't be read: taken for free, its image would be deleted under it.
+ */
+export async function readLoops(sysBlock = '/sys/block'): Promise<LoopFacts[]> {
+  const names = (await readdir(sysBlock)).filter((name) => /^loop\d+$/.test(name));
+  const found = await Promise.all(names.map((name) => readLoop(sysBlock, name)));
   return found.filter((loop) => loop !== undefined);
 }
 
-async function readLoop(name: string): Promise<LoopFacts | undefined> {
+/** Not attached, or detached while we looked. */
+const NOT_ATTACHED = ['ENOENT', 'ENODEV', 'ENXIO'];
+
+async function readLoop(sysBlock: string, name: string): Promise<LoopFacts | undefined> {
   try {
     const [file, dev] = await Promise.all([
-      readFile(`/sys/block/${name}/loop/backing_file`, 'utf8'),
-      readFile(`/sys/block/${name}/dev`, 'utf8'),
+      readFile(`${sysBlock}/${name}/loop/backing_file`, 'utf8'),
+      readFile(`${sysBlock}/${name}/dev`, 'utf8'),
     ]);
     const backing = file.replace(/\n$/, '');
     const deleted = backing.endsWith(DELETED);
@@ -30,8 +38,9 @@ async function readLoop(name: string): Promise<LoopFacts | undefined> {
       backingFile: deleted ? backing.slice(0, -DELETED.length) : backing,
       deleted,
     };
-  } catch {
-    return undefined; // Not attached, or detached while we looked.
+  } catch (thrown) {
+    if (NOT_ATTACHED.some((errno) => hasErrno(thrown, errno))) return undefined;
+    throw hostFailure(thrown, `ask what ${name} serves`);
   }
 }
 
@@ -39,18 +48,26 @@ export async function readMounts(): Promise<MountEntry[]> {
   return [...parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'))];
 }
 
-/** One mountinfo per mount namespace; namespaces of processes that we may not read are left out. */
-export async function readMountsEverywhere(): Promise<MountEntry[]> {
+/** The process ended (the kernel has a word for each moment of it), or belongs to somebody else. */
+const NOT_READABLE = ['ENOENT', 'ESRCH', 'EINVAL', 'EACCES', 'EPERM'];
+
+/**
+ * One mountinfo per mount namespace; namespaces of processes that we may not read are left out.
+ * @throws HostFailed when one can't be read for another reason (too many open files): what isn't seen
+ *   to be mounted would be deleted.
+ */
+export async function readMountsEverywhere(proc = '/proc'): Promise<MountEntry[]> {
   const seen = new Set<string>();
   const entries: MountEntry[] = [];
-  for (const pid of await processIds()) {
+  for (const pid of await processIds(proc)) {
     try {
-      const namespace = await readlink(`/proc/${pid}/ns/mnt`);
+      const namespace = await readlink(`${proc}/${pid}/ns/mnt`);
       if (seen.has(namespace)) continue;
-      entries.push(...parseMountinfo(await readFile(`/proc/${pid}/mountinfo`, 'utf8')));
+      entries.push(...parseMountinfo(await readFile(`${proc}/${pid}/mountinfo`, 'utf8')));
       seen.add(namespace);
-    } catch {
-      continue; // The process ended, or belongs to somebody else.
+    } catch (thrown) {
+      if (NOT_READABLE.some((errno) => hasErrno(thrown, errno))) continue;
+      throw hostFailure(thrown, `read the mounts of process ${pid}`);
     }
   }
   return entries;
@@ -80,9 +97,9 @@ async function holds(pid: string, mountPoint: string): Promise<boolean> {
   return false;
 }
 
-async function processIds(): Promise<string[]> {
+async function processIds(proc = '/proc'): Promise<string[]> {
   const own = String(process.pid);
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const pids = (await readdir(proc)).filter((name) => /^\d+$/.test(name));
   // Our own namespace first: it is read even when others cannot be.
   return [own, ...pids.filter((pid) => pid !== own)];
 }
