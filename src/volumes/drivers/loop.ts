@@ -89,13 +89,15 @@ export class LoopDriver implements Driver {
     await work(context);
   }
 
-  async #allocate({ volume, service, redo, signal, found }: StepContext): Promise<void> {
+  async #allocate(context: StepContext): Promise<void> {
+    const { volume, service, redo, signal, found } = context;
     const { sizeBytes, preallocate = false } = volume.spec;
     const path = await this.#image(volume.spec, service);
     await this.#site.hostOps.ensureDirectory(service.path, PRIVATE_MODE);
     // A new inode, not a second mkfs on the old one: if a mkfs of the interrupted run were still
-    // alive it would write into a file that has no name any more.
-    if (redo) await this.#site.hostOps.unlink(path);
+    // alive it would write into a file that has no name any more. One that is attached is in use: the
+    // journal is older than the image (a state folder put back), and it stays.
+    if (redo) await this.#unlinkImage(context);
     found.image = await this.#site.hostOps.createImage({ path, sizeBytes, preallocate }, signal);
   }
 
