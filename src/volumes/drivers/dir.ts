@@ -13,7 +13,7 @@ import {
   type StepTable,
 } from './driver.ts';
 
-/** The volume's own directory: what runs on the host as somebody else gets in by the mode it sets itself. */
+/** The volume's own directory, for whoever it is bind-mounted for: the service folder above lets only root in. */
 const VOLUME_MODE = 0o755;
 
 /**
