@@ -161,6 +161,11 @@ async function checkAgent(client: AgentClient): Promise<Finding[]> {
   ];
   for (const reason of status.reasons)
     findings.push({ check: 'agent', verdict: 'bad', finding: reason });
+  for (const { id, running, restarts, lastError } of status.components) {
+    if (running && lastError === undefined) continue;
+    const finding = `${running ? 'runs' : 'waits for its next start'} after ${restarts} restarts: ${lastError ?? ''}`;
+    findings.push({ check: `component ${id}`, verdict: running ? 'note' : 'bad', finding });
+  }
   for (const target of status.sync) {
     const wrong = target.state === 'refused' || target.parked > 0;
     findings.push({

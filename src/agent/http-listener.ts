@@ -21,6 +21,8 @@ export interface ListenerOptions {
   readonly route: (request: IncomingMessage, response: ServerResponse) => void;
   /** Why a request is refused before it is routed. */
   readonly guard?: ((request: IncomingMessage) => HoldfastError | undefined) | undefined;
+  /** Told when a connection can't be accepted (no buffers, no memory): the server goes on. */
+  readonly onError?: ((error: Error) => void) | undefined;
   /** Default 30 s; tests can't wait so long. */
   readonly receiveDeadlineMs?: number | undefined;
 }
@@ -35,7 +37,7 @@ export class Listener {
   readonly #answers = new WeakMap<Duplex, ServerResponse>();
   #closing = false;
 
-  constructor({ route, guard, receiveDeadlineMs = RECEIVE_DEADLINE_MS }: ListenerOptions) {
+  constructor({ route, guard, onError, receiveDeadlineMs = RECEIVE_DEADLINE_MS }: ListenerOptions) {
     this.#receiveDeadlineMs = receiveDeadlineMs;
     const options = {
       maxHeaderSize: HEADER_BYTES_MAX,
@@ -52,6 +54,10 @@ export class Listener {
       else route(request, response);
     });
     this.server.maxConnections = CONNECTIONS_MAX;
+    // An error before it listens is the caller's; one after it, unheard, would end the process.
+    this.server.on('error', (error) => {
+      if (this.server.listening) onError?.(error);
+    });
     this.server.on('connection', (socket) => this.#accept(socket));
     this.server.on('clientError', (thrown: NodeJS.ErrnoException, socket) => {
       this.#answerClientError(thrown.code, socket);

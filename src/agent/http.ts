@@ -61,8 +61,9 @@ export function createHttpServer(agent: Agent, options: HttpServerOptions): Http
   let closed: Promise<void> | undefined;
 
   function addListener(guard?: ListenerOptions['guard']): Listener {
-    const { receiveDeadlineMs } = options;
-    const listener = new Listener({ route: app.routing, guard, receiveDeadlineMs });
+    const { receiveDeadlineMs, log } = options;
+    const onError = (err: Error): void => log?.warn({ err }, 'a connection was not accepted');
+    const listener = new Listener({ route: app.routing, guard, onError, receiveDeadlineMs });
     listeners.push(listener);
     return listener;
   }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { HoldfastError } from '../base/errors.ts';
+import { toHoldfastError, type HoldfastError } from '../base/errors.ts';
 import type { VolumeManager } from '../volumes/index.ts';
 import type { ConfigDiff, ConfigPart, ConfigWatcherOptions } from './config/index.ts';
 import type { AgentCore } from './core.ts';
@@ -35,14 +35,29 @@ export class LiveConfig {
   async #changed(diff: ConfigDiff): Promise<void> {
     const { core, teller } = this.#parts;
     core.setReason('config', undefined);
-    for (const part of diff.live) await this.#apply(part, diff);
+    const applied: ConfigPart[] = [];
+    for (const part of diff.live) if (await this.#tryToApply(part, diff)) applied.push(part);
     const { replicaId } = core.identity;
-    if (diff.live.length > 0) {
-      teller.tell('config.applied', replicaId, `configuration applied: ${diff.live.join(', ')}`);
+    if (applied.length > 0) {
+      teller.tell('config.applied', replicaId, `configuration applied: ${applied.join(', ')}`);
     }
     if (diff.restart.length > 0) {
       const message = `configuration waits for the next start: ${diff.restart.join(', ')}`;
       teller.tell('config.waiting', replicaId, message);
+    }
+  }
+
+  /** A part that can't be applied holds up no other. */
+  async #tryToApply(part: ConfigPart, diff: ConfigDiff): Promise<boolean> {
+    try {
+      await this.#apply(part, diff);
+      return true;
+    } catch (thrown) {
+      const { code, message } = toHoldfastError(thrown);
+      const reason = `${part} of the configuration could not be applied: ${message}`;
+      this.#parts.log.error({ code }, reason);
+      this.#parts.core.setReason('config', `${reason}; restart the agent to apply it`);
+      return false;
     }
   }
 

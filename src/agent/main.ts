@@ -89,19 +89,25 @@ export async function runAgent(paths: Paths, options: RunOptions): Promise<void>
 
     const notifier = new Notifier();
     await health.mountAtBoot(config.volumes.bootDeadlineSeconds, notifier, stop);
-    if (stop.aborted) return;
-
-    core.enter('running');
-    const failure = notifier.send(`READY=1\nSTATUS=${core.state().state}`);
-    if (failure) log.warn({ err: failure }, 'systemd could not be told that the agent is ready');
-    process.stdout.write(await startReport(core, paths, performance.now(), options.format));
-    teller.tell('agent.ready', identity.replicaId, `the agent is ${core.state().state}`);
-
-    await startBackground({ core, runner, log, teller, volumes, health, notifier, paths, config });
-    await systemClock.sleep(TRIM_AFTER_MS, stop);
-    if (!stop.aborted) await trimHeap();
-
-    await untilAborted(stop);
+    if (!stop.aborted) {
+      core.enter('running');
+      const failure = notifier.send(`READY=1\nSTATUS=${core.state().state}`);
+      if (failure) log.warn({ err: failure }, 'systemd could not be told that the agent is ready');
+      process.stdout.write(await startReport(core, paths, performance.now(), options.format));
+      teller.tell('agent.ready', identity.replicaId, `the agent is ${core.state().state}`);
+      await startBackground({
+        core,
+        runner,
+        log,
+        teller,
+        volumes,
+        health,
+        notifier,
+        paths,
+        config,
+      });
+      await restUntil(stop);
+    }
     log.info('stopping; mounts stay as they are');
     notifier.send('STOPPING=1');
     core.enter('stopping');
@@ -112,6 +118,13 @@ export async function runAgent(paths: Paths, options: RunOptions): Promise<void>
   } finally {
     await closing.close();
   }
+}
+
+/** Runs on what was started; gives back the memory of the start on the way. */
+async function restUntil(stop: AbortSignal): Promise<void> {
+  await systemClock.sleep(TRIM_AFTER_MS, stop);
+  if (!stop.aborted) await trimHeap();
+  await untilAborted(stop);
 }
 
 interface Truth {

@@ -22,7 +22,11 @@ export class VolumeHealth implements Service {
     this.#volumes = volumes;
   }
 
-  /** A store that can't be written (a full disk) keeps nobody from the volumes that are mounted. */
+  /**
+   * A store that can't be written (a full disk) keeps nobody from the volumes that are mounted. The
+   * records are brought up to date by the first look that can write; an operation that could not be
+   * finished is stuck until the next one on its volume.
+   */
   async recover(): Promise<void> {
     try {
       await this.#volumes.recover();
@@ -64,6 +68,7 @@ export class VolumeHealth implements Service {
   /** Notices what no record tells: mounts made by others, and operations that hang. */
   async look(): Promise<void> {
     await this.#volumes.reconcile();
+    this.#core.setReason('recovery', undefined);
     for (const volume of await this.#volumes.list()) this.#judge(volume);
     const overdue = this.#volumes.stuck().filter((one) => one.error === undefined);
     for (const id of this.#overdue) {

@@ -29,9 +29,7 @@ export function kvWatchRoute(app: ApiInstance, agent: Agent, stopping: AbortSign
         },
       );
     }
-    const gone = new AbortController();
-    reply.raw.once('close', () => gone.abort());
-    const signal = AbortSignal.any([gone.signal, stopping]);
+    const { signal, abort } = endedBy(reply.raw, stopping);
     reply.hijack();
     open += 1;
     try {
@@ -39,9 +37,26 @@ export function kvWatchRoute(app: ApiInstance, agent: Agent, stopping: AbortSign
       await stream(reply.raw, changes, { after: from - 1, signal, stopping });
     } finally {
       open -= 1;
+      abort();
       if (!reply.raw.destroyed) reply.raw.end();
     }
   });
+}
+
+/**
+ * Aborted when the client is gone, the server stops, or by `abort`, which also takes the listener off
+ * `stopping`: that lives as long as the process, and AbortSignal.any would make it remember each watch.
+ */
+function endedBy(raw: ServerResponse, stopping: AbortSignal) {
+  const ended = new AbortController();
+  const abort = (): void => {
+    stopping.removeEventListener('abort', abort);
+    ended.abort();
+  };
+  if (stopping.aborted) ended.abort();
+  stopping.addEventListener('abort', abort);
+  raw.once('close', abort);
+  return { signal: ended.signal, abort };
 }
 
 interface StreamOptions {
