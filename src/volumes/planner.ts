@@ -103,7 +103,8 @@ function loopPlan(kind: OperationKind, facts: PlanFacts): Plan {
     case 'remove':
       return {
         steps: [
-          ...(facts.attached ? (['detach-loop'] as const) : []),
+          // Also when nothing was attached: a refusal has to come before the way back ends.
+          'detach-loop',
           'unlink-image',
           'remove-mount-point',
         ],
@@ -131,7 +132,7 @@ function dirPlan(kind: OperationKind): Plan {
 
 /** Every step an operation can have with this driver, whatever the facts: the kill points. */
 export function stepsOf(kind: OperationKind, driver: DriverName): readonly Step[] {
-  return plan(kind, driver, { ...AT_REST, attached: true }).steps;
+  return plan(kind, driver, AT_REST).steps;
 }
 
 /** Every step that can take an operation back: kill points as well. */
