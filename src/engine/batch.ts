@@ -7,10 +7,11 @@ import { keyBytes } from './key.ts';
 import { encodeLogRecord } from './log.ts';
 import { decodeKeyValue, encodeHead, encodeKeyValue, HEAD_KEY } from './record.ts';
 import { compactionStep } from './compact.ts';
+import { LeaseDraft, type LeaseMove } from './lease-draft.ts';
 import type { Backend, Write } from './backend.ts';
 import type { Change, ChangeSet, Condition, KeyValue, Op } from './engine.ts';
 import type { Head } from './record.ts';
-import type { Txn } from './txn.ts';
+import type { Job } from './txn.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -23,6 +24,7 @@ export interface TxnResult {
 export class Batch {
   readonly #backend: Backend;
   readonly #overlay = new Map<string, KeyValue | undefined>();
+  readonly #leases: LeaseDraft;
   readonly #logWrites: Write[] = [];
   readonly changeSets: ChangeSet[] = [];
   #head: Head;
@@ -30,6 +32,7 @@ export class Batch {
 
   constructor(backend: Backend, head: Head) {
     this.#backend = backend;
+    this.#leases = new LeaseDraft(backend);
     this.#head = head;
   }
 
@@ -38,22 +41,41 @@ export class Batch {
     return this.#head;
   }
 
-  /** @throws KeyModified, KeyExists, Corrupt; the batch is then as it was before */
-  apply(txn: Txn): TxnResult {
-    for (const condition of txn.conditions) this.#check(condition);
+  /** @throws KeyModified, KeyExists, NotFound (a lease), TooLarge, Corrupt; the batch is then as it was before */
+  apply(job: Job): TxnResult {
+    if (job.type === 'txn') {
+      for (const condition of job.conditions) this.#check(condition);
+      return this.#change(job.ops);
+    }
+    if (job.type === 'grant') {
+      this.#leases.grant(job.lease, job.ttlSeconds);
+      return { revision: this.#head.revision, changed: false };
+    }
+    const keys = this.#leases.keysOf(job.lease);
+    const result = this.#change(keys.map((key) => ({ type: 'delete', key })));
+    this.#leases.end(job.lease);
+    return result;
+  }
+
+  /** One revision, unless no op changes anything. */
+  #change(ops: readonly Op[]): TxnResult {
     const revision = this.#head.revision + 1;
     const changes: Change[] = [];
+    const moves: LeaseMove[] = [];
     let keys = this.#head.keys;
-    for (const op of txn.ops) {
+    for (const op of ops) {
       const before = this.#read(op.key);
       const change = changeOf(op, before, revision);
       if (!change) continue;
       changes.push(change);
+      const { lease } = change.kv;
+      if (lease !== before?.lease) moves.push({ key: op.key, from: before?.lease, to: lease });
       if (op.type === 'delete') keys -= 1;
       else if (!before) keys += 1;
     }
     if (changes.length === 0) return { revision: this.#head.revision, changed: false };
 
+    this.#leases.move(moves);
     const set: ChangeSet = { revision, changes };
     const record = encodeLogRecord(set);
     for (const { type, kv } of changes) {
@@ -78,8 +100,8 @@ export class Batch {
 
   /** Empty when nothing changed: then there is nothing to commit. */
   writes(): Write[] {
-    if (!this.#dirty) return [];
-    const writes: Write[] = [];
+    const writes = [...this.#leases.writes];
+    if (!this.#dirty) return writes;
     for (const [text, kv] of this.#overlay) {
       const key = keyBytes(text);
       writes.push({ table: 'kv', key, value: kv && encodeKeyValue(key, kv) });
@@ -122,6 +144,7 @@ function changeOf(op: Op, before: KeyValue | undefined, revision: number): Chang
       createRevision: before?.createRevision ?? revision,
       modRevision: revision,
       version: (before?.version ?? 0) + 1,
+      ...(op.lease === undefined ? {} : { lease: op.lease }),
     };
     return { type: 'put', kv };
   }

@@ -19,10 +19,18 @@ export interface KeyValue {
   readonly modRevision: number;
   /** Puts since creation, from 1. */
   readonly version: number;
+  /** The lease it ends with. Absent: it stays until it is deleted. */
+  readonly lease?: number | undefined;
 }
 
 export type Op =
-  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
+  | {
+      readonly type: 'put';
+      readonly key: string;
+      readonly value: Uint8Array;
+      /** The lease the key is put under; without one it leaves the lease it was under. */
+      readonly lease?: number | undefined;
+    }
   | { readonly type: 'delete'; readonly key: string };
 
 /** Holds when the key's modRevision is exactly this; 0 = the key must not exist. */
@@ -63,6 +71,11 @@ export interface WriteOptions {
   readonly ifRevision?: number | undefined;
 }
 
+export interface PutOptions extends WriteOptions {
+  /** Puts the key under this lease; without it the key leaves the lease it was under. */
+  readonly lease?: number | undefined;
+}
+
 export interface WatchOptions {
   /** First revision to see, history included; default: the next one. */
   readonly from?: number | undefined;
@@ -80,22 +93,50 @@ export interface EngineStats {
   readonly sizeBytes: number;
 }
 
+export interface LeaseStatus {
+  readonly id: number;
+  readonly ttlSeconds: number;
+  /** Until it ends if nobody keeps it alive; 0 when it has ended and its keys wait for a disk that takes the write. */
+  readonly remainingMs: number;
+}
+
+/** Leases: keys that end with their holder (lease.ts). An id is random and never given twice. */
+export interface Leases {
+  /**
+   * @param ttlSeconds a whole number from 1 up to a week
+   * @returns the id, once the lease is durable; its time begins then. @throws InvalidArgument, Unavailable (too many), NoSpace
+   */
+  grant(ttlSeconds: number): Promise<number>;
+  /** Begins its time anew; writes nothing. @returns its ttlSeconds. @throws NotFound when it has ended: for good */
+  keepAlive(id: number): Promise<number>;
+  /** Ends it now. @returns the one revision that deleted its keys, undefined when it had none. @throws NotFound, NoSpace */
+  revoke(id: number): Promise<number | undefined>;
+  /** Its keys too, in key order. @throws NotFound */
+  timeToLive(id: number): Promise<LeaseStatus & { readonly keys: readonly string[] }>;
+  /** All of them, in the order of their ids. */
+  list(): Promise<readonly LeaseStatus[]>;
+}
+
 export interface Engine {
   /** Minted when the store was created; a restored store gets a new one. */
   readonly incarnation: string;
   /** The last durable revision; 0 in an empty store. */
   readonly revision: number;
+  readonly leases: Leases;
 
   get(key: string): Promise<KeyValue | undefined>;
   /** Key order; the prefix itself is not in it. */
   list(prefix: string, options?: ListOptions): Promise<ListResult>;
-  /** @returns the revision of this write. @throws KeyModified, KeyExists (ifRevision 0), InvalidArgument, TooLarge, NoSpace */
-  put(key: string, value: Uint8Array, options?: WriteOptions): Promise<number>;
+  /**
+   * @returns the revision of this write.
+   * @throws KeyModified, KeyExists (ifRevision 0), NotFound (the lease), InvalidArgument, TooLarge, NoSpace
+   */
+  put(key: string, value: Uint8Array, options?: PutOptions): Promise<number>;
   /** @returns the revision, or undefined when there was nothing to delete (no error, no revision). @throws KeyModified */
   delete(key: string, options?: WriteOptions): Promise<number | undefined>;
   /**
    * All of `ops` if all of `conditions` hold, as one revision; no key twice.
-   * @returns the revision (unchanged if no op changed anything). @throws KeyModified naming the first key that failed
+   * @returns the revision (unchanged if no op changed anything). @throws KeyModified naming the first key that failed, NotFound (a lease)
    */
   txn(conditions: readonly Condition[], ops: readonly Op[]): Promise<number>;
   /**

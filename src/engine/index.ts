@@ -2,15 +2,16 @@
  * The engine: the local truth of one host, an embedded key-value store.
  *
  * Nouns: a *key* with its *value* and revisions; a *transaction* (conditions, then operations) that takes
- * one *revision*; the *change log* of all revisions since the last compaction; a *watch* that reads it
- * and goes on with what is committed. A *backend* (SQLite, LMDB, memory) is three ordered tables and one
- * durable transaction; everything else is written once above it:
+ * one *revision*; a *lease*, which keys may end with; the *change log* of all revisions since the last
+ * compaction; a *watch* that reads it and goes on with what is committed. A *backend* (SQLite, LMDB,
+ * memory) is three ordered tables and one durable transaction; everything else is written once above it:
  *
  *   engine.ts        the contract            log.ts      the format, first as prose
  *   local-engine.ts  the contract kept       record.ts   records of kv and meta
  *   writer.ts        queue, group commit     recover.ts  what is checked at opening
  *   batch.ts         transactions applied    compact.ts  the log's low end
  *   watch.ts         watchers                limits.ts   every bound, with its reason
+ *   lease.ts         leases and their time   lease-*.ts  their records, their part of a batch
  *
  * Invariants: a value and its log entry are one backend transaction. A write is answered after the sync,
  * and no read or watch shows it earlier. A revision is never used twice. Idle means idle: reads and open
@@ -25,6 +26,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { LocalEngine } from './local-engine.ts';
 import { initialWrites, recover } from './recover.ts';
 import type { Backend, BackendOptions, Durability } from './backend.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Engine } from './engine.ts';
 
 export type {
@@ -34,13 +36,24 @@ export type {
   Engine,
   EngineStats,
   KeyValue,
+  Leases,
+  LeaseStatus,
   ListOptions,
   ListResult,
   Op,
+  PutOptions,
   WatchOptions,
   WriteOptions,
 } from './engine.ts';
-export { CHANGES_REVISIONS_MAX, KEY_BYTES_MAX, TXN_OPS_MAX, VALUE_BYTES_MAX } from './limits.ts';
+export {
+  CHANGES_REVISIONS_MAX,
+  KEY_BYTES_MAX,
+  LEASE_KEYS_MAX,
+  LEASE_TTL_SECONDS_MAX,
+  LEASES_MAX,
+  TXN_OPS_MAX,
+  VALUE_BYTES_MAX,
+} from './limits.ts';
 export { normalizeKey, normalizePrefix } from './key.ts';
 
 /** `memory` is for tests: it is gone with the process. */
@@ -53,6 +66,8 @@ export interface OpenOptions {
   readonly path: string;
   /** Only for the power-cut control, which has to lose writes: no sync at all. */
   readonly unsafeDurability?: Durability | undefined;
+  /** What leases go by; only tests have another one. */
+  readonly clock?: Clock | undefined;
 }
 
 /**
@@ -67,7 +82,7 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
     initial: initialWrites,
     verify: recover,
   });
-  return LocalEngine.over(backend, options.path);
+  return LocalEngine.over(backend, options.path, options.clock);
 }
 
 async function openBackend(name: BackendName, options: BackendOptions): Promise<Backend> {

@@ -27,6 +27,20 @@ export const COMPACT_STEP_REVISIONS = 2 * BATCH_OPS_MAX;
 /** Log bytes dropped with one commit (at least one record, whatever its size). */
 export const COMPACT_STEP_BYTES = 4 * MiB;
 
+/** Shortest and longest lease. Below a second a stalled disk would end it; a restart renews it, so longer ones hardly end. */
+export const LEASE_TTL_SECONDS_MIN = 1;
+export const LEASE_TTL_SECONDS_MAX = 7 * 24 * 3600;
+/** Leases at a time: they are looked through at each expiry (~10 us per 1,000) and read when the store opens. */
+export const LEASES_MAX = 10_000;
+/** Keys under one lease: they end in one revision, so as many as a transaction has. */
+export const LEASE_KEYS_MAX = TXN_OPS_MAX;
+/** How long we have to have run on time after a lease was seen due, before it ends: see STALLS in lease.ts. */
+export const LEASE_CONFIRM_MS = 500;
+/** Ended leases whose keys could not be deleted are tried again after this: a full disk is not asked in a loop. */
+export const LEASE_RETRY_MS = 5_000;
+/** Leases ended with one round of commits, so that other writers get their turn between. */
+export const LEASE_ENDS_AT_ONCE = 64;
+
 /** Change sets buffered for one watcher; a slower one is caught up from the log. */
 export const WATCH_BUFFER_SETS_MAX = 256;
 /** Bytes buffered for one watcher. Values are shared between watchers, not copied. */

@@ -1,9 +1,11 @@
 /** The engine over any backend; its promises are in engine.ts. */
 import { HoldfastError } from '../base/errors.ts';
+import { systemClock, type Clock } from '../base/clock.ts';
 import { keyAfter, keyBytes, normalizeKey, normalizePrefix, prefixRange } from './key.ts';
+import { LeaseKeeper } from './lease.ts';
 import { corrupt, decodeLogRecord, logKey } from './log.ts';
 import { decodeKeyValue } from './record.ts';
-import { recover } from './recover.ts';
+import { recover, type Recovered } from './recover.ts';
 import { checkTxn } from './txn.ts';
 import { WatchHub } from './watch.ts';
 import { closedError, Writer } from './writer.ts';
@@ -20,9 +22,11 @@ import type {
   Engine,
   EngineStats,
   KeyValue,
+  Leases,
   ListOptions,
   ListResult,
   Op,
+  PutOptions,
   WatchOptions,
   WriteOptions,
 } from './engine.ts';
@@ -33,30 +37,46 @@ export class LocalEngine implements Engine {
   readonly #path: string;
   readonly #writer: Writer;
   readonly #hub: WatchHub;
+  readonly #leases: LeaseKeeper;
   #closing: Promise<void> | undefined;
 
   /** Opens over a backend, which it then owns. @throws Corrupt, StateMismatch; the backend is closed then */
-  static async over(backend: Backend, path: string): Promise<LocalEngine> {
+  static async over(backend: Backend, path: string, clock = systemClock): Promise<LocalEngine> {
     try {
-      return new LocalEngine(backend, path, recover(backend));
+      return new LocalEngine(backend, path, recover(backend), clock);
     } catch (thrown) {
       await backend.close();
       throw thrown;
     }
   }
 
-  private constructor(backend: Backend, path: string, found: ReturnType<typeof recover>) {
+  private constructor(backend: Backend, path: string, found: Recovered, clock: Clock) {
     this.incarnation = found.incarnation;
     this.#backend = backend;
     this.#path = path;
     this.#hub = new WatchHub((after) =>
       this.#readLog(after, WATCH_READ_REVISIONS, WATCH_READ_BYTES),
     );
-    this.#writer = new Writer(backend, found.head, this.#hub);
+    this.#writer = new Writer(backend, found.head, {
+      publish: (changeSets) => this.#hub.publish(changeSets),
+      resync: (revision) => this.#hub.resync(revision),
+      recheckLeases: () => this.#leases.recheck(),
+    });
+    this.#leases = new LeaseKeeper({
+      backend,
+      writer: this.#writer,
+      clock,
+      found: found.leases,
+      assertOpen: () => this.#assertOpen(),
+    });
   }
 
   get revision(): number {
     return this.#writer.head.revision;
+  }
+
+  get leases(): Leases {
+    return this.#leases;
   }
 
   async get(key: string): Promise<KeyValue | undefined> {
@@ -85,9 +105,9 @@ export class LocalEngine implements Engine {
     return { kvs: entries.map(({ key, value }) => decodeKeyValue(key, value)), revision, more };
   }
 
-  async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<number> {
+  async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<number> {
     const conditions = conditionsOf(key, options);
-    return this.txn(conditions, [{ type: 'put', key, value }]);
+    return this.txn(conditions, [{ type: 'put', key, value, lease: options.lease }]);
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<number | undefined> {
@@ -156,7 +176,7 @@ export class LocalEngine implements Engine {
   }
 
   async #close(): Promise<void> {
-    await this.#writer.close();
+    await Promise.all([this.#leases.close(), this.#writer.close()]);
     this.#hub.close(closedError());
     await this.#backend.close();
   }

@@ -1,5 +1,5 @@
 /**
- * FORMAT (version 1)
+ * FORMAT (version 2)
  *
  * A store is three ordered tables of bytes, `kv`, `log` and `meta`, in one file of the backend. All
  * numbers are big-endian and unsigned; u64 numbers stay below 2^53. `crc` is CRC-32 (IEEE 802.3, as in
@@ -7,14 +7,21 @@
  *
  *   meta "identity"   "HFENGINE" | format u32 | crc u32 | incarnation, 36 bytes of ASCII (a UUID)
  *   meta "head"       crc u32 | revision u64 | compacted u64 | keys u64 | logBytes u64
- *   kv   <key>        crc u32 | createRevision u64 | modRevision u64 | version u64 | value
+ *   meta "lease:" id u64            crc u32 | ttlSeconds u32
+ *   meta "leasekey:" id u64 <key>   crc u32
+ *   kv   <key>        crc u32 | createRevision u64 | modRevision u64 | version u64 [| lease u64] | value
  *   log  <revision>   crc u32 | count u32 | count times:
  *                       type u8 (1 put, 2 delete) | keyLength u32 | valueLength u32
- *                       | createRevision u64 | version u64 | key | value
+ *                       | createRevision u64 | version u64 [| lease u64] | key | value
  *
  * The key of a log record is its revision as u64. `keys` counts the records of kv; `logBytes` sums the
  * value lengths of the log. For a delete, createRevision and version are 0 and the value is empty.
+ * The highest bit of a version says that a lease follows; it is no part of the number. There is one
+ * "leasekey:" record for each kv record with a lease, and one "lease:" record for each lease.
  * "HFENGINE" and the format number never move, so that any version can refuse a newer one.
+ *
+ * Format 1 knew no leases: a store without one is the same in both. So a store of format 1 is read as it
+ * is, and becomes format 2 in the commit that grants its first lease. Until then the older program reads it.
  *
  * WRITE
  *
@@ -39,7 +46,11 @@
 import { crc32 } from 'node:zlib';
 import { HoldfastError } from '../base/errors.ts';
 import { keyBytes, keyText } from './key.ts';
-import type { Change, ChangeSet } from './engine.ts';
+import type { Change, ChangeSet, KeyValue } from './engine.ts';
+
+const LEASE_BYTES = 8;
+/** In the first byte of a version. */
+const LEASED_BIT = 0x80;
 
 const TYPE_PUT = 1;
 const TYPE_DELETE = 2;
@@ -54,6 +65,31 @@ export function writeU64(bytes: Buffer, value: number, at: number): void {
 
 export function readU64(bytes: Buffer, at: number): number {
   return bytes.readUInt32BE(at) * 0x1_0000_0000 + bytes.readUInt32BE(at + 4);
+}
+
+/** Bytes that `kv`'s lease takes after its version. */
+export function leaseBytes(kv: KeyValue): number {
+  return kv.lease === undefined ? 0 : LEASE_BYTES;
+}
+
+/** @returns where the record goes on */
+export function writeVersion(bytes: Buffer, { version, lease }: KeyValue, at: number): number {
+  writeU64(bytes, version, at);
+  if (lease === undefined) return at + 8;
+  bytes[at]! |= LEASED_BIT;
+  writeU64(bytes, lease, at + 8);
+  return at + 8 + LEASE_BYTES;
+}
+
+/** The version at `at`, the lease if there is one, and where the record goes on. */
+export function readVersion(
+  bytes: Buffer,
+  at: number,
+): { readonly of: { version: number; lease?: number }; readonly end: number } {
+  if ((bytes[at]! & LEASED_BIT) === 0) return { of: { version: readU64(bytes, at) }, end: at + 8 };
+  const high = bytes.readUInt32BE(at) & 0x7fff_ffff;
+  const version = high * 0x1_0000_0000 + bytes.readUInt32BE(at + 4);
+  return { of: { version, lease: readU64(bytes, at + 8) }, end: at + 8 + LEASE_BYTES };
 }
 
 /** Puts the crc over `key` and what follows the crc at `at`. */
@@ -103,7 +139,8 @@ export function encodeLogRecord(set: ChangeSet): { key: Buffer; value: Buffer } 
   const keys = set.changes.map((change) => keyBytes(change.kv.key));
   let length = RECORD_HEADER_BYTES;
   for (const [i, change] of set.changes.entries()) {
-    length += CHANGE_HEADER_BYTES + keys[i]!.length + change.kv.value.length;
+    length +=
+      CHANGE_HEADER_BYTES + leaseBytes(change.kv) + keys[i]!.length + change.kv.value.length;
   }
   const value = Buffer.allocUnsafe(length);
   value.writeUInt32BE(set.changes.length, 4);
@@ -121,10 +158,10 @@ function writeChange(record: Buffer, start: number, change: Change, key: Buffer)
   record.writeUInt32BE(key.length, start + 1);
   record.writeUInt32BE(change.kv.value.length, start + 5);
   writeU64(record, deleted ? 0 : change.kv.createRevision, start + 9);
-  writeU64(record, deleted ? 0 : change.kv.version, start + 17);
-  record.set(key, start + CHANGE_HEADER_BYTES);
-  record.set(change.kv.value, start + CHANGE_HEADER_BYTES + key.length);
-  return start + CHANGE_HEADER_BYTES + key.length + change.kv.value.length;
+  const at = writeVersion(record, change.kv, start + 17);
+  record.set(key, at);
+  record.set(change.kv.value, at + key.length);
+  return at + key.length + change.kv.value.length;
 }
 
 /** @throws Corrupt */
@@ -135,16 +172,17 @@ export function decodeLogRecord(key: Uint8Array, value: Uint8Array): ChangeSet {
   const changes: Change[] = [];
   let at = RECORD_HEADER_BYTES;
   for (let i = 0; i < count; i += 1) {
-    const keyEnd = at + CHANGE_HEADER_BYTES + record.readUInt32BE(at + 1);
+    const { of, end } = readVersion(record, at + 17);
+    const keyEnd = end + record.readUInt32BE(at + 1);
     const valueEnd = keyEnd + record.readUInt32BE(at + 5);
     changes.push({
       type: record.readUInt8(at) === TYPE_PUT ? 'put' : 'delete',
       kv: {
-        key: keyText(record.subarray(at + CHANGE_HEADER_BYTES, keyEnd)),
+        key: keyText(record.subarray(end, keyEnd)),
         value: plain(record, keyEnd, valueEnd),
         createRevision: readU64(record, at + 9),
         modRevision: revision,
-        version: readU64(record, at + 17),
+        ...of,
       },
     });
     at = valueEnd;

@@ -1,11 +1,21 @@
 /** The records of `kv` and `meta`; their layout is in log.ts. */
 import { HoldfastError } from '../base/errors.ts';
 import { isUuid } from '../base/ids.ts';
-import { checkSeal, corrupt, plain, readU64, seal, writeU64 } from './log.ts';
+import {
+  checkSeal,
+  corrupt,
+  leaseBytes,
+  plain,
+  readU64,
+  readVersion,
+  seal,
+  writeU64,
+  writeVersion,
+} from './log.ts';
 import { keyText } from './key.ts';
 import type { KeyValue } from './engine.ts';
 
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 const MAGIC = Buffer.from('HFENGINE', 'ascii');
 const CRC_AT = 12;
@@ -57,6 +67,11 @@ export function decodeIdentity(value: Uint8Array | undefined): string {
   return incarnation;
 }
 
+/** Of an identity record that was read before. */
+export function formatOf(identity: Uint8Array): number {
+  return Buffer.from(identity.buffer, identity.byteOffset).readUInt32BE(MAGIC.length);
+}
+
 export function encodeHead(head: Head): Buffer {
   const record = Buffer.allocUnsafe(HEAD_BYTES);
   writeU64(record, head.revision, 4);
@@ -79,11 +94,10 @@ export function decodeHead(value: Uint8Array | undefined): Head {
 }
 
 export function encodeKeyValue(key: Uint8Array, kv: KeyValue): Buffer {
-  const record = Buffer.allocUnsafe(KV_HEADER_BYTES + kv.value.length);
+  const record = Buffer.allocUnsafe(KV_HEADER_BYTES + leaseBytes(kv) + kv.value.length);
   writeU64(record, kv.createRevision, 4);
   writeU64(record, kv.modRevision, 12);
-  writeU64(record, kv.version, 20);
-  record.set(kv.value, KV_HEADER_BYTES);
+  record.set(kv.value, writeVersion(record, kv, 20));
   return seal(key, record);
 }
 
@@ -91,11 +105,12 @@ export function encodeKeyValue(key: Uint8Array, kv: KeyValue): Buffer {
 export function decodeKeyValue(key: Uint8Array, value: Uint8Array): KeyValue {
   const text = keyText(key);
   const record = checkSeal(`key ${JSON.stringify(text)}`, key, value, KV_HEADER_BYTES);
+  const { of, end } = readVersion(record, 20);
   return {
     key: text,
-    value: plain(record, KV_HEADER_BYTES, record.length),
+    value: plain(record, end, record.length),
     createRevision: readU64(record, 4),
     modRevision: readU64(record, 12),
-    version: readU64(record, 20),
+    ...of,
   };
 }

@@ -1,5 +1,6 @@
 /** RECOVERY of log.ts: what is looked at when a store opens, and what a new one starts with. */
 import { newId } from '../base/ids.ts';
+import { readGrants } from './lease-record.ts';
 import { corrupt, decodeLogRecord, logKey } from './log.ts';
 import {
   decodeHead,
@@ -23,6 +24,8 @@ export function initialWrites(): readonly Write[] {
 export interface Recovered {
   readonly incarnation: string;
   readonly head: Head;
+  /** ttlSeconds of each lease. */
+  readonly leases: ReadonlyMap<number, number>;
 }
 
 /** Reads only. @throws Corrupt, StateMismatch */
@@ -44,7 +47,7 @@ export function recover(backend: Backend): Recovered {
     bytesMax: 0,
   });
   if (beyond.length > 0) throw corrupt(`its log goes on after the last revision ${head.revision}`);
-  return { incarnation, head };
+  return { incarnation, head, leases: readGrants(backend) };
 }
 
 export function readHead(backend: Backend): Head {

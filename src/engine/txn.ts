@@ -1,15 +1,41 @@
-/** A transaction as asked for: checked and copied, so that the caller may reuse its buffers. */
+/**
+ * What the writer is given to do: a transaction as asked for, checked and copied, so that the caller may
+ * reuse its buffers; or the beginning or the end of a lease.
+ */
 import { HoldfastError } from '../base/errors.ts';
 import { formatBytes } from '../base/bytes.ts';
 import { normalizeKey } from './key.ts';
 import { TXN_BYTES_MAX, TXN_OPS_MAX, VALUE_BYTES_MAX } from './limits.ts';
 import type { Condition, Op } from './engine.ts';
 
-export interface Txn {
-  readonly conditions: readonly Condition[];
-  readonly ops: readonly Op[];
+/** What a grant or an end takes in the queue, about: enough that a flood of them is refused too. */
+const LEASE_JOB_BYTES = 64;
+
+interface Sized {
+  /** Operations, about, for the limit of the batch. */
+  readonly weight: number;
   /** Keys and values, for the limits of batch and queue. */
   readonly bytes: number;
+}
+
+export interface Txn extends Sized {
+  readonly type: 'txn';
+  readonly conditions: readonly Condition[];
+  readonly ops: readonly Op[];
+}
+
+export type Job =
+  | Txn
+  | (Sized & { readonly type: 'grant'; readonly lease: number; readonly ttlSeconds: number })
+  | (Sized & { readonly type: 'revoke'; readonly lease: number });
+
+export function grantJob(lease: number, ttlSeconds: number): Job {
+  return { type: 'grant', lease, ttlSeconds, weight: 1, bytes: LEASE_JOB_BYTES };
+}
+
+/** @param keys about how many keys are under it */
+export function revokeJob(lease: number, keys: number): Job {
+  return { type: 'revoke', lease, weight: 1 + keys, bytes: LEASE_JOB_BYTES };
 }
 
 /** @throws InvalidArgument, TooLarge */
@@ -38,7 +64,13 @@ export function checkTxn(conditions: readonly Condition[], ops: readonly Op[]): 
       `the transaction has ${formatBytes(bytes)}, ${formatBytes(TXN_BYTES_MAX)} are allowed`,
     );
   }
-  return { conditions: checkedConditions, ops: checkedOps, bytes };
+  return {
+    type: 'txn',
+    conditions: checkedConditions,
+    ops: checkedOps,
+    weight: ops.length,
+    bytes,
+  };
 }
 
 function checkCondition(condition: Condition): Condition {
@@ -67,5 +99,13 @@ function checkOp(op: Op): Op {
       { hint: 'keep large data on a volume and its path in the store' },
     );
   }
-  return { type: 'put', key, value: Uint8Array.from(op.value) };
+  const { lease } = op;
+  if (lease !== undefined && !isLeaseId(lease)) {
+    throw new HoldfastError('InvalidArgument', `the lease ${String(lease)} of ${key} is not an id`);
+  }
+  return { type: 'put', key, value: Uint8Array.from(op.value), lease };
+}
+
+function isLeaseId(id: number): boolean {
+  return Number.isSafeInteger(id) && id > 0;
 }

@@ -12,10 +12,10 @@ import type { Backend } from './backend.ts';
 import type { ChangeSet } from './engine.ts';
 import type { Head } from './record.ts';
 import type { TxnResult } from './batch.ts';
-import type { Txn } from './txn.ts';
+import type { Job } from './txn.ts';
 
 interface Pending {
-  readonly txn: Txn;
+  readonly job: Job;
   readonly resolve: (result: TxnResult) => void;
   readonly reject: (error: HoldfastError) => void;
 }
@@ -33,6 +33,8 @@ export interface CommitListener {
   publish(changeSets: readonly ChangeSet[]): void;
   /** A failed commit turned out to be on the disk: there are revisions after `revision` to be read. */
   resync(revision: number): void;
+  /** After a failed commit: leases may have come or gone without a revision. */
+  recheckLeases(): void;
 }
 
 export class Writer {
@@ -58,13 +60,13 @@ export class Writer {
     return this.#head;
   }
 
-  /** @throws what the transaction meets, Unavailable when closed or when too much waits already */
-  submit(txn: Txn): Promise<TxnResult> {
+  /** @throws what the job meets, Unavailable when closed or when too much waits already */
+  submit(job: Job): Promise<TxnResult> {
     return new Promise((resolve, reject) => {
-      const refusal = this.#refusal(txn.bytes);
+      const refusal = this.#refusal(job.bytes);
       if (refusal) return reject(refusal);
-      this.#queue.push({ txn, resolve, reject });
-      this.#queueBytes += txn.bytes;
+      this.#queue.push({ job, resolve, reject });
+      this.#queueBytes += job.bytes;
       this.#start();
     });
   }
@@ -118,21 +120,21 @@ export class Writer {
     let ops = 0;
     let bytes = 0;
     let count = 0;
-    for (const { txn } of this.#queue) {
-      ops += txn.ops.length;
-      bytes += txn.bytes;
+    for (const { job } of this.#queue) {
+      ops += job.weight;
+      bytes += job.bytes;
       if (count > 0 && (ops > BATCH_OPS_MAX || bytes > BATCH_BYTES_MAX)) break;
       count += 1;
     }
     const taken = this.#queue.splice(0, count);
-    for (const { txn } of taken) this.#queueBytes -= txn.bytes;
+    for (const { job } of taken) this.#queueBytes -= job.bytes;
     return taken;
   }
 
   async #commitBatch(taken: readonly Pending[]): Promise<void> {
     try {
       const batch = new Batch(this.#backend, this.#head);
-      const outcomes = taken.map(({ txn }) => applied(batch, txn));
+      const outcomes = taken.map(({ job }) => applied(batch, job));
       const target = Math.max(0, ...this.#compactions.map((waiter) => waiter.revision));
       batch.compact(target, this.#head.revision);
       const writes = batch.writes();
@@ -155,6 +157,7 @@ export class Writer {
     try {
       this.#head = readHead(this.#backend);
       if (this.#head.revision !== revision) this.#listener.resync(revision);
+      this.#listener.recheckLeases();
     } catch (thrown) {
       this.#broken = new HoldfastError(
         'Unavailable',
@@ -182,9 +185,9 @@ export function closedError(): HoldfastError {
   return new HoldfastError('Unavailable', 'the engine is closed', { retry: 'later' });
 }
 
-function applied(batch: Batch, txn: Txn): Outcome {
+function applied(batch: Batch, job: Job): Outcome {
   try {
-    return batch.apply(txn);
+    return batch.apply(job);
   } catch (thrown) {
     return toHoldfastError(thrown);
   }

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { BACKENDS, openEngine } from '../../src/engine/index.ts';
 import { engineContract } from './engine.ts';
+import { leaseContract } from './leases.ts';
+import type { Clock } from '../../src/base/clock.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
 let stores = 0;
@@ -12,8 +14,10 @@ let stores = 0;
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 for (const backend of BACKENDS) {
-  engineContract(backend, () => {
+  const open = (clock?: Clock) => {
     stores += 1;
-    return openEngine({ backend, path: join(folder, `${stores}`) });
-  });
+    return openEngine({ backend, path: join(folder, `${stores}`), clock });
+  };
+  engineContract(backend, open);
+  leaseContract(backend, open);
 }

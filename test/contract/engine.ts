@@ -10,11 +10,11 @@ import type { ChangeSet, Engine, KeyValue, Op } from '../../src/engine/index.ts'
 /** Opens a new, empty engine; the suite closes it. */
 export type OpenEmpty = () => Promise<Engine>;
 
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const text = (kv: KeyValue | undefined): string | undefined =>
+export const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+export const text = (kv: KeyValue | undefined): string | undefined =>
   kv && new TextDecoder().decode(kv.value);
 
-async function codeOf(work: () => unknown): Promise<string> {
+export async function codeOf(work: () => unknown): Promise<string> {
   try {
     await work();
   } catch (thrown) {
@@ -25,7 +25,7 @@ async function codeOf(work: () => unknown): Promise<string> {
 }
 
 /** The next `count` change sets as `revision:type key`, then the watch is ended. */
-async function take(watch: AsyncIterable<ChangeSet>, count: number): Promise<string[]> {
+export async function take(watch: AsyncIterable<ChangeSet>, count: number): Promise<string[]> {
   const seen: string[] = [];
   for await (const set of watch) {
     seen.push(describeSet(set));

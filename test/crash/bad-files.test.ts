@@ -18,7 +18,7 @@ import { open as openLmdbFile } from 'lmdb';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { mount, umount } from '../../native/index.ts';
 import { openEngine } from '../../src/engine/index.ts';
-import { encodeIdentity, IDENTITY_KEY } from '../../src/engine/record.ts';
+import { encodeIdentity, FORMAT, IDENTITY_KEY } from '../../src/engine/record.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { Random } from './random.ts';
 import { contents, fill, makeStore, refusal, STORE_FILE, type FileBackend } from './store-files.ts';
@@ -154,11 +154,11 @@ describe.each(BACKENDS)('%s', (backend) => {
 
   test('a newer format', async () => {
     const folder = storeOf(bytes);
-    await setFormat(backend, path.join(folder, STORE_FILE[backend]), 2);
+    await setFormat(backend, path.join(folder, STORE_FILE[backend]), FORMAT + 1);
     const error = await refusalUnchanged(folder);
     expect(error).toMatchObject(refusedWith('StateMismatch'));
-    expect(error!.message).toContain('format 2');
-    expect(error!.message).toContain('up to 1');
+    expect(error!.message).toContain(`format ${FORMAT + 1}`);
+    expect(error!.message).toContain(`up to ${FORMAT}`);
   });
 
   test.runIf(isRoot)('a folder on a read-only file system (needs root: mounts)', async () => {
