@@ -15,7 +15,8 @@ export class VolumeHealth implements Service {
   readonly #volumes: VolumeManager;
   /** Boot volumes that did not come up, until they do. */
   readonly #notUp = new Map<string, HoldfastError>();
-  readonly #overdue = new Set<string>();
+  /** Operations that are among the reasons. */
+  readonly #stuck = new Set<string>();
 
   constructor(core: AgentCore, volumes: VolumeManager) {
     this.#core = core;
@@ -69,18 +70,28 @@ export class VolumeHealth implements Service {
   async look(): Promise<void> {
     await this.#volumes.reconcile();
     this.#core.setReason('recovery', undefined);
-    for (const volume of await this.#volumes.list()) this.#judge(volume);
-    const overdue = this.#volumes.stuck().filter((one) => one.error === undefined);
-    for (const id of this.#overdue) {
-      if (!overdue.some((one) => one.opId === id))
+    const volumes = await this.#volumes.list();
+    for (const volume of volumes) this.#judge(volume);
+    // A stuck operation with a condition is told by the record already.
+    const told = new Set(
+      volumes.filter(({ status }) => status.condition).map(({ spec }) => spec.id),
+    );
+    const untold = this.#volumes
+      .stuck()
+      .filter(({ volumeId, error }) => !(error && told.has(volumeId)));
+    for (const id of this.#stuck) {
+      if (!untold.some(({ opId }) => opId === id))
         this.#core.setReason(`operation ${id}`, undefined);
     }
-    this.#overdue.clear();
-    for (const { opId, operation, volumeName, step, since } of overdue) {
-      this.#overdue.add(opId);
+    this.#stuck.clear();
+    for (const { opId, operation, volumeName, step, since, error } of untold) {
+      this.#stuck.add(opId);
       const where = step === undefined ? '' : ` in step ${step}`;
-      const reason = `volume "${volumeName}": ${operation} hangs${where} since ${since}`;
-      this.#core.setReason(`operation ${opId}`, reason);
+      const what = error ? `is stuck: ${error.message}` : `hangs${where}`;
+      this.#core.setReason(
+        `operation ${opId}`,
+        `volume "${volumeName}": ${operation} ${what}, since ${since}`,
+      );
     }
   }
 

@@ -96,6 +96,11 @@ export interface HostOps {
   /** @throws NotFound when the path is not there */
   space(path: string): Promise<Space>;
 
+  /** The id in a service folder's marker file (places.ts); undefined when folder or file is not there. */
+  readMarker(folder: string): Promise<string | undefined>;
+  /** Puts the marker file there, whole and durable. */
+  writeMarker(folder: string, id: string): Promise<void>;
+
   /** A new file (O_EXCL) of exactly this size, mode 0600, durable. @throws Conflict when something is there, NoSpace */
   createImage(request: ImageRequest, signal: AbortSignal): Promise<FileIdentity>;
   /** mkfs on an image file, never on a device; durable when it resolves. */

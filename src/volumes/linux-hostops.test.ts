@@ -87,8 +87,8 @@ describe('LinuxHostOps', () => {
   test('only the very image that was made is formatted', async () => {
     const request = { path: at('i'), sizeBytes: 8 * MIB, preallocate: false };
     const identity = await host.createImage(request, never());
-    await host.unlink(at('i'));
-    writeFileSync(at('theirs'), 'x'.repeat(8 * MIB));
+    // Moved, not deleted: its inode number must not be free for the other one.
+    await host.rename(at('i'), at('ours'));
     writeFileSync(at('i'), 'x'.repeat(8 * MIB));
     const uuid = '05fff61c-0874-45e0-840a-785b1dcf93c8';
     const format = { ...request, identity, fsType: 'ext4', uuid, label: 'hf' } as const;

@@ -4,13 +4,14 @@ import {
   mkdir,
   open,
   readdir,
+  readFile,
   realpath,
   rename,
   rmdir,
   statfs,
   unlink,
 } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { systemClock, type Clock } from '../base/clock.ts';
 import { hasErrno, HoldfastError } from '../base/errors.ts';
 import type { MountEntry } from '../devices/index.ts';
@@ -19,6 +20,7 @@ import { runChild } from './child.ts';
 import { hostFailure } from './host-failure.ts';
 import { countHolders, readLoops, readMounts, readMountsEverywhere } from './kernel-view.ts';
 import { formatImage } from './mkfs.ts';
+import { MARKER } from './places.ts';
 import type {
   FileFacts,
   FileIdentity,
@@ -154,6 +156,28 @@ export class LinuxHostOps implements HostOps {
   async space(path: string): Promise<Space> {
     const facts = await attempt(`ask for the space of ${path}`, statfs(path));
     return { totalBytes: facts.blocks * facts.bsize, freeBytes: facts.bavail * facts.bsize };
+  }
+
+  async readMarker(folder: string): Promise<string | undefined> {
+    try {
+      return (await readFile(join(folder, MARKER), 'utf8')).trim();
+    } catch (thrown) {
+      if (hasErrno(thrown, 'ENOENT') || hasErrno(thrown, 'ENOTDIR')) return undefined;
+      throw hostFailure(thrown, `read ${join(folder, MARKER)}`);
+    }
+  }
+
+  async writeMarker(folder: string, id: string): Promise<void> {
+    const path = join(folder, MARKER);
+    const temporary = `${path}.new`;
+    const file = await attempt(`create ${temporary}`, open(temporary, 'w', IMAGE_MODE));
+    try {
+      await attempt(`write ${temporary}`, file.writeFile(`${id}\n`));
+      await attempt(`sync ${temporary}`, file.sync());
+    } finally {
+      await file.close();
+    }
+    await this.rename(temporary, path);
   }
 
   async createImage(request: ImageRequest, signal: AbortSignal): Promise<FileIdentity> {

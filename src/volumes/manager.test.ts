@@ -1,7 +1,8 @@
 /** Goal: each verb twice is as once, names are unique whatever comes at once, nothing that holds data is removed, and the record follows what is there. */
-import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { dataIn } from '../../test/crash/volume-view.ts';
 import { tempDir } from '../../test/support/temp-dir.ts';
 import { newId } from '../base/ids.ts';
 import { openEngine, type Engine } from '../engine/index.ts';
@@ -33,7 +34,7 @@ async function bench(): Promise<Bench> {
       onEvent: ({ type }) => events.push(type),
       ...options,
     });
-  const directories = (): string[] => readdirSync(path.join(folder, 's')).toSorted();
+  const directories = (): string[] => dataIn(path.join(folder, 's'));
   return { engine, folder, directories, events, start };
 }
 
@@ -60,7 +61,7 @@ describe('verbs', () => {
     await volumes.remove(spec.id.toUpperCase());
     await expect(volumes.remove('data')).rejects.toThrow(code('NotFound'));
     expect(directories()).toEqual([]);
-    expect((await engine.list('')).kvs).toEqual([]);
+    expect((await engine.list('')).kvs.map(({ key }) => key)).toEqual(['services/s']);
     expect(events).toEqual(
       ['created', 'mounted', 'unmounted', 'attached', 'detached', 'removed'].map(
         (verb) => `volume.${verb}`,
@@ -173,9 +174,81 @@ describe('remove', () => {
     await volumes.create({ name: 'a' });
     renameSync(path.join(folder, 's'), path.join(folder, 'unplugged'));
     mkdirSync(path.join(folder, 's'));
-    await expect(volumes.remove('a')).rejects.toThrow(code('Conflict'));
+    await expect(volumes.remove('a')).rejects.toThrow(code('Unavailable'));
     await volumes.remove('a', { force: true });
-    expect((await engine.list('')).kvs).toEqual([]);
+    expect((await engine.list('')).kvs.map(({ key }) => key)).toEqual(['services/s']);
+  });
+});
+
+describe('a service whose file system is not mounted', () => {
+  /** Its disk goes: the path leads to an empty folder on the file system below, until `plug`. */
+  async function unplugged() {
+    const { folder, start, ...rest } = await bench();
+    const [place, away] = [path.join(folder, 's'), path.join(folder, 'away')];
+    const volumes = start();
+    const { spec } = await volumes.create({ name: 'a' });
+    const unplug = (): void => {
+      renameSync(place, away);
+      mkdirSync(place);
+    };
+    const plug = (): void => {
+      rmSync(place, { recursive: true });
+      renameSync(away, place);
+    };
+    return { ...rest, start, volumes, spec, unplug, plug };
+  }
+
+  test('takes no volume and mounts none, and goes on when it is there again', async () => {
+    const { volumes, directories, unplug, plug, spec } = await unplugged();
+    unplug();
+    for (const refused of [
+      volumes.create({ name: 'b' }),
+      volumes.mount('a'),
+      volumes.remove('a'),
+    ]) {
+      await expect(refused).rejects.toThrow(code('Unavailable'));
+    }
+    expect(directories()).toEqual([]);
+    plug();
+    await volumes.create({ name: 'b' });
+    expect((await volumes.mount('a')).status.mountPoint).toContain(spec.id);
+  });
+
+  test('is not where an interrupted removal ends: it waits for the disk, then removes', async () => {
+    const { start, directories, unplug, plug, spec, engine } = await unplugged();
+    const crashed = start({ onStep: () => Promise.reject(new Error('crash')) });
+    // The engine refuses as well, so that neither the end nor the way back is recorded: a crash.
+    const txn = engine.txn.bind(engine);
+    let begun = false;
+    engine.txn = async (conditions, ops) => {
+      if (begun) throw new Error('crash');
+      begun = true;
+      return txn(conditions, ops);
+    };
+    await expect(crashed.remove('a')).rejects.toThrow('crash');
+    engine.txn = txn;
+
+    unplug();
+    const next = start();
+    await next.recover();
+    expect(next.stuck()).toEqual([
+      expect.objectContaining({ operation: 'remove', volumeId: spec.id }),
+    ]);
+    plug();
+    expect(directories()).toEqual([spec.id]);
+    await start().recover();
+    expect([directories(), await next.list()]).toEqual([[], []]);
+  });
+
+  test('its marker is one, however many first volumes come at once, and is taken over by a new state', async () => {
+    const { folder, start } = await bench();
+    const volumes = start();
+    await Promise.all(Array.from({ length: 8 }, (_, n) => volumes.create({ name: `v${n}` })));
+    await volumes.create({ name: 'last' });
+    const other = await openEngine({ backend: 'memory', path: folder });
+    onTestFinished(() => other.close());
+    await start({ engine: other }).create({ name: 'of a new state' });
+    await volumes.create({ name: 'still' });
   });
 });
 

@@ -20,6 +20,7 @@ import { Journal } from './journal.ts';
 import { LinuxHostOps } from './linux-hostops.ts';
 import { Operations } from './operations.ts';
 import type { OperationKind } from './planner.ts';
+import { Places } from './places.ts';
 import { Records } from './records.ts';
 import { Recovery } from './recovery.ts';
 import { specOf } from './request.ts';
@@ -85,7 +86,7 @@ export class VolumeManager implements Volumes {
     this.#services = services;
     this.#records = records;
     this.#runner = runner;
-    this.#operations = new Operations(parts);
+    this.#operations = new Operations({ ...parts, places: new Places(engine, hostOps) });
     this.#recovery = new Recovery({ ...parts, operations: this.#operations });
   }
 
@@ -163,7 +164,8 @@ export class VolumeManager implements Volumes {
 
   async remove(ref: string, options: { force?: boolean } = {}): Promise<void> {
     const id = await this.#idOf(ref);
-    await this.#operations.run(id, 'remove', decideRemove(options.force ?? false));
+    const force = options.force ?? false;
+    await this.#operations.run(id, 'remove', decideRemove(force), !force);
   }
 
   /** Begins nothing new, waits for what is under way, then kills its children: the next start recovers it. */

@@ -7,6 +7,7 @@ import type { Driver, KernelView } from './drivers/driver.ts';
 import type { HostOps } from './hostops.ts';
 import type { Journal, OpenEntry } from './journal.ts';
 import { AT_REST, plan, type OperationKind } from './planner.ts';
+import type { Places } from './places.ts';
 import type { Records, Stored } from './records.ts';
 import type { Runner } from './runner.ts';
 import type { Services } from './services.ts';
@@ -17,6 +18,16 @@ const GRACE_MS = 5_000;
 /** Operations under way or waiting for their volume: some KiB each, and the native door takes 64 calls. */
 const OPERATIONS_MAX = 256;
 
+/** Whether it looks for data in the service's folder, or deletes it; what lets go must always be possible. */
+const NEEDS_PLACE: Readonly<Record<OperationKind, boolean>> = {
+  create: true,
+  mount: true,
+  unmount: false,
+  attach: true,
+  detach: false,
+  remove: true,
+};
+
 export interface OperationsParts {
   readonly hostOps: HostOps;
   readonly records: Records;
@@ -24,6 +35,7 @@ export interface OperationsParts {
   readonly runner: Runner;
   readonly drivers: Readonly<Record<DriverName, Driver>>;
   readonly services: Services;
+  readonly places: Pick<Places, 'claim' | 'check'>;
   readonly clock: Clock;
 }
 
@@ -39,18 +51,26 @@ export class Operations {
   }
 
   /**
+   * @param placed false: also when the service's folder isn't there (a forced removal)
    * @returns the record afterwards; undefined when the volume is gone
-   * @throws NotFound; what `decide` throws; what the steps throw (then it is rolled back or stuck)
+   * @throws NotFound; Unavailable when the service's folder isn't the one it was; what `decide` throws; what the steps throw (then it is rolled back or stuck)
    */
-  run(id: string, kind: OperationKind, decide: Decide): Promise<Volume | undefined> {
-    return this.exclusive(id, kind, () => this.#operate(id, kind, decide));
+  run(
+    id: string,
+    kind: OperationKind,
+    decide: Decide,
+    placed: boolean = NEEDS_PLACE[kind],
+  ): Promise<Volume | undefined> {
+    return this.exclusive(id, kind, () => this.#operate(id, kind, decide, placed));
   }
 
   /** Writes the first record of a volume and makes its data. */
   create(volume: Volume, service: ServiceConfig): Promise<Volume> {
     return this.exclusive(volume.spec.id, 'create', async () => {
-      const { journal, drivers } = this.#parts;
+      const { journal, drivers, places } = this.#parts;
+      await places.check(service);
       await drivers[service.driver].checkRoom(volume.spec, service);
+      await places.claim(service);
       const steps = plan('create', service.driver, AT_REST);
       const open = await journal.begin(
         { kind: 'create', before: volume, startedAt: this.#now(), plan: steps },
@@ -114,16 +134,27 @@ export class Operations {
   }
 
   /** An entry of the journal again, from its first step. Its caller holds the volume. */
-  redo(open: OpenEntry, service: ServiceConfig): Promise<Volume | undefined> {
+  async redo(
+    open: OpenEntry,
+    service: ServiceConfig,
+    placed: boolean = NEEDS_PLACE[open.entry.kind],
+  ): Promise<Volume | undefined> {
+    if (placed) await this.#parts.places.check(service);
     return this.#parts.runner.carryOut(open, service, true);
   }
 
-  async #operate(id: string, kind: OperationKind, decide: Decide): Promise<Volume | undefined> {
-    const { drivers, services, journal } = this.#parts;
-    await this.#settle(id);
+  async #operate(
+    id: string,
+    kind: OperationKind,
+    decide: Decide,
+    placed: boolean,
+  ): Promise<Volume | undefined> {
+    const { drivers, services, journal, places } = this.#parts;
+    await this.#settle(id, placed);
     const stored = await this.#find(id);
     const { volume } = stored;
     const service = services.of(volume.spec);
+    if (placed) await places.check(service);
     const driver = drivers[volume.spec.driver];
     // Removing looks into every namespace: data under a mount that we don't see would be lost.
     const view = await this.kernelView(kind === 'remove' || kind === 'detach');
@@ -146,13 +177,13 @@ export class Operations {
   }
 
   /** What is stuck on this volume is tried again first. @throws why it still is */
-  async #settle(id: string): Promise<void> {
+  async #settle(id: string, placed: boolean): Promise<void> {
     const { runner, services } = this.#parts;
     const open = runner.stuckOn(id);
     if (!open) return;
     const service = services.of(open.entry.before.spec);
     try {
-      await this.redo(open, service);
+      await this.redo(open, service, placed && NEEDS_PLACE[open.entry.kind]);
     } catch (thrown) {
       // Rolled back now: nothing stands in the way any more.
       if (runner.stuckOn(id) !== undefined) throw thrown;

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { mountPoints } from '../support/temp-folder.ts';
+import { MARKER } from '../../src/volumes/places.ts';
 import type { Volume } from '../../src/volumes/index.ts';
 
 /** A folder of its own with a loop and a dir service below. */
@@ -25,8 +26,8 @@ export interface View {
 export function kernelView(site: VolumeSiteFolders): View {
   const under = (folder: string, file: string): boolean => file.startsWith(`${folder}/`);
   return {
-    images: entries(site.images),
-    directories: entries(site.directories),
+    images: dataIn(site.images),
+    directories: dataIn(site.directories),
     attached: attachedFiles()
       .map(({ file }) => file)
       .filter((file) => under(site.images, file))
@@ -34,7 +35,7 @@ export function kernelView(site: VolumeSiteFolders): View {
     mounted: mountPoints()
       .filter((at) => under(site.mountRoot, at))
       .sort(),
-    mountPoints: entries(site.mountRoot),
+    mountPoints: dataIn(site.mountRoot),
   };
 }
 
@@ -69,9 +70,12 @@ export function attachedFiles(): { device: string; file: string }[] {
   return files;
 }
 
-function entries(folder: string): string[] {
+/** What is in a service's folder beside its marker (src/volumes/places.ts). */
+export function dataIn(folder: string): string[] {
   try {
-    return readdirSync(folder).sort();
+    return readdirSync(folder)
+      .filter((name) => name !== MARKER)
+      .sort();
   } catch {
     return [];
   }

@@ -4,15 +4,7 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  chownSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  truncateSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chownSync, mkdirSync, renameSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MiB } from '../../src/base/bytes.ts';
@@ -21,6 +13,7 @@ import { VolumeManager, type ServiceConfig } from '../../src/volumes/index.ts';
 import { VolumeProcess } from '../crash/volume-process.ts';
 import { tearDown } from '../crash/volume-site.ts';
 import { kernelView } from '../crash/volume-view.ts';
+import { dataIn } from '../crash/volume-view.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -128,7 +121,7 @@ describe.runIf(isRoot)('loop volumes (needs root: loop devices and mounts)', () 
     await expect(volumes.mount('a')).rejects.toMatchObject({ code: 'Corrupt' });
     await volumes.mount('b');
     await volumes.unmount('b');
-    expect(readdirSync(at('images'))).toHaveLength(1);
+    expect(dataIn(at('images'))).toHaveLength(1);
     renameSync(at('moved'), image);
     expect((await volumes.mount('a')).status.condition).toBeUndefined();
     await volumes.unmount('a');
@@ -198,7 +191,7 @@ describe.runIf(isRoot)('loop volumes (needs root: loop devices and mounts)', () 
     });
 
     const nothingLeft = async (): Promise<void> => {
-      expect(readdirSync(at('small', 'images'))).toEqual([]);
+      expect(dataIn(at('small', 'images'))).toEqual([]);
       expect(await volumes.list()).toEqual([]);
       expect((await engine.list('journal')).kvs).toEqual([]);
     };
@@ -224,7 +217,7 @@ describe.runIf(isRoot)('loop volumes (needs root: loop devices and mounts)', () 
       expect(failed.map(({ reason }) => (reason as { code: string }).code)).toEqual(
         failed.map(() => 'NoSpace'),
       );
-      expect(readdirSync(at('small', 'images'))).toHaveLength(2 - failed.length);
+      expect(dataIn(at('small', 'images'))).toHaveLength(2 - failed.length);
       for (const { spec } of await volumes.list()) await volumes.remove(spec.id);
       await nothingLeft();
     });
@@ -271,7 +264,7 @@ describe.runIf(isRoot)('loop volumes (needs root: loop devices and mounts)', () 
     await expect(worker.call('attach', loop.spec.id, ME)).rejects.toMatchObject(denied);
     await worker.call('unmount', loop.spec.id);
     await worker.call('remove', loop.spec.id);
-    expect(readdirSync(at('nobody', 'images'))).toEqual([]);
+    expect(dataIn(at('nobody', 'images'))).toEqual([]);
     expect(await worker.call('journal')).toBe(0);
     await worker.quit();
   });

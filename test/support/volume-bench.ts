@@ -87,6 +87,7 @@ export async function volumeBench(kind: DriverName = 'dir') {
     clock,
     hostOps: new LinuxHostOps(clock),
     services: new Services([service]),
+    places: { claim: async () => undefined, check: async () => undefined },
   });
   const parts = { records, journal, runner, operations, drivers, clock };
   const recovery = new Recovery({ ...parts, services: new Services([service]), bootId: 'b' });
