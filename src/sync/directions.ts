@@ -14,6 +14,7 @@ export const DIRECTIONS: Readonly<Record<string, Direction>> = {
   leases: 'local',
   mqtt: 'local',
   names: 'local',
+  services: 'local',
   sync: 'local',
 };
 
