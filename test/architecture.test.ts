@@ -64,7 +64,10 @@ const USED_OTHERWISE: Readonly<Record<string, readonly [file: string, words: str
 const INNER_DOORS: ReadonlyArray<{ readonly folder: RegExp; readonly doors: readonly string[] }> = [
   { folder: /^src\/agent\/config\//, doors: ['index.ts'] },
   { folder: /^src\/agent\/faces\/[^/]+\//, doors: ['index.ts', 'schema.ts'] },
-  { folder: /^src\/engine\/backends\//, doors: ['sqlite.ts', 'lmdb.ts', 'memory.ts'] },
+  {
+    folder: /^src\/engine\/backends\//,
+    doors: ['sqlite.ts', 'lmdb.ts', 'memory.ts', 'snapshot.ts', 'file-problems.ts'],
+  },
   { folder: /^src\/sync\/stores\/[^/]+\//, doors: ['index.ts'] },
 ];
 

@@ -28,11 +28,11 @@ const TXN_AT = META_AT + 128;
 export function checkLmdbFile(file: string, names: readonly string[]): void {
   const { start, sizeBytes } = readStart(file, 2 * PAGE_BYTES);
   if (start.length < 2 * PAGE_BYTES) throw truncated(file, sizeBytes, 2 * PAGE_BYTES);
-  const metas = [start.subarray(0, PAGE_BYTES), start.subarray(PAGE_BYTES)];
+  const metas = metaPages(start);
   const strange = metas.filter((meta) => meta.readUInt32LE(META_AT) !== META_MAGIC);
   if (strange.length === metas.length) throw notOurs(file, 'no LMDB header');
   if (strange.length > 0) throw corrupt(`one of the ${metas.length} meta pages of ${file} is none`);
-  const newest = metas.reduce((a, b) => (txnOf(b) > txnOf(a) ? b : a));
+  const newest = metaOfNewest(start);
   const pageBytes = newest.readUInt32LE(FREE_TREE_AT);
   if (pageBytes !== PAGE_BYTES) {
     throw notOurs(file, `its pages are ${pageBytes} bytes, ours ${PAGE_BYTES}`);
@@ -61,6 +61,15 @@ export function allocateLockFile(file: string): void {
   const there = statSync(file, { throwIfNoEntry: false });
   if (there && there.blocks * STAT_BLOCK_BYTES >= LOCK_BYTES) return;
   writeFileSync(file, Buffer.alloc(LOCK_BYTES), { mode: 0o600 });
+}
+
+/** The page of the last commit; the other one is of the commit before. */
+export function metaOfNewest(start: Buffer): Buffer {
+  return metaPages(start).reduce((a, b) => (txnOf(b) > txnOf(a) ? b : a));
+}
+
+function metaPages(start: Buffer): Buffer[] {
+  return [start.subarray(0, PAGE_BYTES), start.subarray(PAGE_BYTES)];
 }
 
 function treeRecord(meta: Buffer, at: number): Buffer {

@@ -1,0 +1,321 @@
+/**
+ * Goal: the check calls a whole store whole, and finds whatever is wrong with a damaged one: each flip,
+ * truncation and swapped page is found, or proven harmless by reading all of the store against what was
+ * acknowledged. It changes no byte of it, takes the same memory whatever its size, and a copy taken
+ * beside a busy writer is whole.
+ */
+import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { checkStore, type CheckReport } from '../../src/engine/check.ts';
+import { encodeLogRecord, logKey } from '../../src/engine/log.ts';
+import { checkOffline, openOffline } from '../../src/engine/offline.ts';
+import { openMemory } from '../../src/engine/backends/memory.ts';
+import { openEngine, type Op } from '../../src/engine/index.ts';
+import { MiB } from '../../src/base/bytes.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { WriterProcess } from './processes.ts';
+import { Random } from './random.ts';
+import { contents, fill, makeStore, refusal, STORE_FILE } from './store-files.ts';
+import {
+  encodeHead,
+  encodeIdentity,
+  encodeKeyValue,
+  HEAD_KEY,
+  IDENTITY_KEY,
+} from '../../src/engine/record.ts';
+import type { Backend, Write } from '../../src/engine/backend.ts';
+import type { KeyValue } from '../../src/engine/engine.ts';
+import type { Head } from '../../src/engine/record.ts';
+import type { Ack } from './workload.ts';
+
+const BACKENDS = ['sqlite', 'lmdb'] as const;
+const PAGE_BYTES = 4096;
+const DAMAGES = 200;
+const COPIES = 25;
+
+async function check(folder: string): Promise<CheckReport> {
+  const before = contents(folder);
+  const report = await checkOffline(folder, tempDir('scratch'));
+  expect(contents(folder)).toEqual(before);
+  return report;
+}
+
+describe.each(BACKENDS)('%s', (backend) => {
+  let whole: string;
+  let acks: Ack[];
+  let bytes: Buffer;
+  beforeAll(async () => {
+    whole = path.join(tempDir('whole'), 'engine');
+    acks = await makeStore(backend, whole);
+    bytes = readFileSync(path.join(whole, STORE_FILE[backend]));
+  });
+
+  test('a whole store, and an empty one', async () => {
+    const revision = acks.at(-1)!.revision;
+    expect(await check(whole)).toMatchObject({
+      errors: 0,
+      warnings: 0,
+      findings: [],
+      revision,
+      keys: 599,
+      logRecords: revision,
+    });
+    const empty = path.join(tempDir('empty'), 'engine');
+    await (await openEngine({ backend, path: empty })).close();
+    expect(await check(empty)).toMatchObject({ errors: 0, keys: 0, logRecords: 0, revision: 0 });
+  });
+
+  test('a store that was compacted in the middle', async () => {
+    const folder = path.join(tempDir('compacted'), 'engine');
+    const engine = await openEngine({ backend, path: folder });
+    const written = await fill(engine);
+    await engine.compact(written[200]!.revision);
+    await engine.put('dir/0/key-7', Buffer.from('again'));
+    await engine.close();
+    expect(await check(folder)).toMatchObject({ errors: 0, compacted: written[200]!.revision });
+  });
+
+  test(`damaged at ${DAMAGES} places: found, or harmless`, async () => {
+    const random = new Random(21);
+    let found = 0;
+    for (let i = 0; i < DAMAGES; i += 1) {
+      const folder = tempDir('damaged');
+      writeFileSync(path.join(folder, STORE_FILE[backend]), damaged(bytes, random, i));
+      const { errors } = await checkOffline(folder, tempDir('scratch')).catch(() => ({
+        errors: 1,
+      }));
+      if (errors > 0) found += 1;
+      // Throws when anything reads wrong without an error. What is refused has to have been found.
+      else expect(await refusal(backend, folder, acks)).toBeUndefined();
+      rmSync(folder, { recursive: true });
+    }
+    expect(found).toBeGreaterThan(DAMAGES / 2);
+  }, 120_000);
+
+  test('beside a writer under load, and what SIGKILL leaves of it', async () => {
+    const folder = path.join(tempDir('live'), 'engine');
+    const writer = await WriterProcess.start({
+      backend,
+      path: folder,
+      seed: 5,
+      epoch: 'a',
+      after: 0,
+      compacts: true,
+    });
+    const seen = new Set<number>();
+    for (let i = 0; i < COPIES; i += 1) {
+      await writer.acknowledged(writer.acks.length + 50);
+      const acknowledged = writer.acks.at(-1)!.revision;
+      const report = await checkOffline(folder, tempDir('scratch'));
+      expect(report).toMatchObject({ errors: 0, findings: [] });
+      expect(report.revision).toBeGreaterThanOrEqual(acknowledged);
+      seen.add(report.revision!);
+    }
+    expect(seen.size).toBe(COPIES);
+    await writer.kill();
+    expect((await check(folder)).findings).toEqual([]);
+    expect(await refusal(backend, folder, writer.acks)).toBeUndefined();
+  }, 120_000);
+
+  test('100,000 keys take no more memory than a page of them', async () => {
+    const folder = path.join(tempDir('large'), 'engine');
+    const engine = await openEngine({ backend, path: folder });
+    for (let at = 0; at < 100_000; at += 1000) {
+      const ops = Array.from({ length: 1000 }, (_, n): Op => {
+        return { type: 'put', key: `large/${at + n}`, value: Buffer.alloc(1000, n) };
+      });
+      await engine.txn([], ops);
+    }
+    await engine.close();
+    const copy = await openOffline(folder, tempDir('scratch'));
+    try {
+      const before = process.memoryUsage();
+      let peak = 0;
+      const onProgress = (): void => {
+        const { heapUsed, external } = process.memoryUsage();
+        peak = Math.max(peak, heapUsed + external - before.heapUsed - before.external);
+      };
+      expect(checkStore(copy, { onProgress })).toMatchObject({ errors: 0, keys: 100_000 });
+      // The store has 200 MB of values. V8 lets some garbage lie.
+      expect(peak).toBeLessThan(96 * MiB);
+    } finally {
+      await copy.close();
+    }
+  }, 120_000);
+});
+
+function damaged(bytes: Buffer, random: Random, i: number): Buffer {
+  const copy = Buffer.from(bytes);
+  const pages = bytes.length / PAGE_BYTES;
+  const at = random.below(pages - 1) * PAGE_BYTES;
+  switch (i % 5) {
+    case 0:
+      copy[random.below(bytes.length)]! ^= 1 << random.below(8);
+      return copy;
+    case 1:
+      return copy.subarray(0, random.below(bytes.length));
+    case 2:
+      bytes.copy(copy, at, at + PAGE_BYTES, at + 2 * PAGE_BYTES);
+      bytes.copy(copy, at + PAGE_BYTES, at, at + PAGE_BYTES);
+      return copy;
+    case 3:
+      return copy.fill(0, at, at + PAGE_BYTES);
+    default:
+      return copy.fill(random.below(256), at + random.below(PAGE_BYTES - 32), at + PAGE_BYTES);
+  }
+}
+
+describe('a WAL damaged in its middle', () => {
+  const FRAME_BYTES = PAGE_BYTES + 24;
+
+  test.each([
+    ['its header', 17, 0],
+    ["a frame's page", 32 + 40 * FRAME_BYTES + 2000, 41],
+    ["a frame's checksum", 32 + 40 * FRAME_BYTES + 17, 41],
+    ["a frame's salt", 32 + 40 * FRAME_BYTES + 9, 41],
+  ])('%s: what SQLite silently leaves out is an error', async (_what, at, frame) => {
+    const folder = tempDir('wal');
+    const live = path.join(folder, 'live');
+    const dead = path.join(folder, 'dead');
+    mkdirSync(dead);
+    const engine = await openEngine({ backend: 'sqlite', path: live });
+    await fill(engine);
+    for (const name of ['store.db', 'store.db-wal']) {
+      copyFileSync(path.join(live, name), path.join(dead, name));
+    }
+    await engine.close();
+    expect(await check(dead)).toMatchObject({ errors: 0 });
+    const wal = path.join(dead, 'store.db-wal');
+    expect(statSync(wal).size).toBeGreaterThan(32 + 100 * FRAME_BYTES);
+    const bytes = readFileSync(wal);
+    bytes[at]! ^= 4;
+    writeFileSync(wal, bytes);
+    const { findings } = await check(dead);
+    expect(findings[0]).toMatchObject({ severity: 'error', where: 'store.db-wal' });
+    expect(findings[0]!.what).toContain(frame === 0 ? 'header' : `frame ${frame} of`);
+    // Cut off there, as a crash leaves it, nothing tells.
+    writeFileSync(wal, bytes.subarray(0, 32 + 40 * FRAME_BYTES + 100));
+    if (frame > 0) expect(await check(dead)).toMatchObject({ errors: 0, warnings: 0 });
+  });
+});
+
+describe('records that contradict each other, each whole by itself', () => {
+  const kv = (key: string, at: number, more: Partial<KeyValue> = {}): KeyValue => {
+    const value = Buffer.from(`${key} ${at}`);
+    return { key, value, createRevision: at, modRevision: at, version: 1, ...more };
+  };
+  const ofKey = (of: KeyValue): Write => {
+    const key = Buffer.from(of.key);
+    return { table: 'kv', key, value: encodeKeyValue(key, of) };
+  };
+  const ofLog = (of: KeyValue, type: 'put' | 'delete' = 'put'): Write => {
+    const changes = [{ type, kv: type === 'put' ? of : { ...of, value: Buffer.alloc(0) } }];
+    return { table: 'log', ...encodeLogRecord({ revision: of.modRevision, changes }) };
+  };
+  const A = kv('a', 3);
+  const B = kv('b', 4);
+  const C = kv('c', 1);
+  const records = [ofKey(A), ofKey(B), ofKey(C), ofLog(A), ofLog(B), ofLog(kv('d', 5), 'delete')];
+  const head: Head = {
+    revision: 5,
+    compacted: 2,
+    keys: 3,
+    logBytes: records
+      .filter(({ table }) => table === 'log')
+      .reduce((sum, { value }) => sum + value!.length, 0),
+  };
+
+  /** The store above, with `changes` made to it. */
+  const store = (changes: readonly Write[], ofHead: Partial<Head> = {}): Backend => {
+    const identity = encodeIdentity('01890a5d-ac96-774b-bcce-b302099a8057');
+    const backend = openMemory([
+      { table: 'meta', key: IDENTITY_KEY, value: identity },
+      { table: 'meta', key: HEAD_KEY, value: encodeHead({ ...head, ...ofHead }) },
+      ...records,
+    ]);
+    void backend.commit(changes);
+    return backend;
+  };
+  const gone = (table: 'kv' | 'log', key: Buffer): Write => ({ table, key, value: undefined });
+
+  test('as it should be', () => {
+    expect(checkStore(store([]))).toMatchObject({ errors: 0, warnings: 0, keys: 3, logRecords: 3 });
+  });
+
+  test.each<[string, Write[], Partial<Head>, RegExp]>([
+    [
+      'a key that the log put is gone',
+      [gone('kv', Buffer.from('a'))],
+      { keys: 2 },
+      /kv "a".*put by log record 3/,
+    ],
+    [
+      'a key of before the compaction is gone',
+      [gone('kv', Buffer.from('c'))],
+      {},
+      /counts 3 keys, 2/,
+    ],
+    ['an older value', [ofKey(kv('a', 1))], {}, /kv "a".*at revision 1, but log record 3/],
+    [
+      'another value',
+      [ofKey({ ...A, value: Buffer.from('x') })],
+      {},
+      /kv "a".*not what log record 3/,
+    ],
+    ['a deleted key is there', [ofKey(kv('d', 2))], { keys: 4 }, /kv "d".*log record 5 deleted it/],
+    [
+      'a value the log lacks',
+      [ofKey(kv('e', 4))],
+      { keys: 4 },
+      /kv "e".*at revision 4, which the log lacks/,
+    ],
+    [
+      'a key beyond the head',
+      [ofKey(kv('e', 9))],
+      { keys: 4 },
+      /kv "e".*at revision 9, the store is at 5/,
+    ],
+    ['revisions that cannot be', [ofKey(kv('c', 1, { version: 3 }))], {}, /kv "c".*can't be/],
+    ['a key that is none', [ofKey(kv('x//y', 1))], { keys: 4 }, /empty segment/],
+    ['a gap in the log', [gone('log', logKey(4))], {}, /log 4.*is missing/],
+    ['a log that ends early', [gone('log', logKey(5))], {}, /log 5.*is missing/],
+    ['a log beyond the head', [ofLog(kv('z', 6), 'delete')], {}, /log 6.*beyond/],
+    ['a wrong count of bytes', [], { logBytes: 7 }, /counts 7 bytes of log/],
+    [
+      'a head that was compacted too far',
+      [],
+      { compacted: 9 },
+      /compacted up to 9, the revision is 5/,
+    ],
+    [
+      'a record of kv under another key',
+      [{ ...ofKey(A), key: Buffer.from('f') }],
+      { keys: 4 },
+      /kv "f".*checksum/,
+    ],
+    [
+      'no head',
+      [{ table: 'meta', key: HEAD_KEY, value: undefined }],
+      {},
+      /meta head.*no head record/,
+    ],
+    [
+      'no identity',
+      [{ table: 'meta', key: IDENTITY_KEY, value: undefined }],
+      {},
+      /meta identity.*no identity/,
+    ],
+  ])('%s', (_what, changes, ofHead, words) => {
+    const { errors, findings } = checkStore(store(changes, ofHead));
+    expect(errors).toBeGreaterThan(0);
+    expect(findings.map(({ where, what }) => `${where}: ${what}`).join('\n')).toMatch(words);
+  });
+
+  test('findings are counted beyond those that are kept', () => {
+    const many = Array.from({ length: 500 }, (_, i) => ofKey(kv(`n/${i}`, 9)));
+    const report = checkStore(store(many), { findingsMax: 7 });
+    expect(report.findings.length).toBe(7);
+    expect(report.errors).toBeGreaterThan(500);
+  });
+});
