@@ -17,16 +17,8 @@
  *
  * Never in the process that has the store open: closing any descriptor of a file drops its POSIX locks.
  */
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  openSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, existsSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from 'lmdb';
@@ -88,10 +80,10 @@ async function copySqlite(file: string, copy: string): Promise<void> {
   for (let i = 0; i < COPIES_MAX; i += 1) {
     if (i > 0) await sleep(COPY_PAUSE_MS);
     const before = sqliteState(file);
-    clone(file, copy);
+    await clone(file, copy);
     rmSync(`${copy}-wal`, { force: true });
     try {
-      clone(`${file}-wal`, `${copy}-wal`);
+      await clone(`${file}-wal`, `${copy}-wal`);
     } catch (thrown) {
       if (!hasErrno(thrown, 'ENOENT')) throw thrown;
     }
@@ -110,7 +102,7 @@ function sqliteState(file: string): string {
 
 async function copyLmdb(file: string, copy: string): Promise<void> {
   const before = lmdbMetas(file);
-  clone(file, copy);
+  await clone(file, copy);
   if (lmdbMetas(file).equals(before)) return;
   // Somebody writes: then it is open, and has its lock file.
   const reader = open({ path: file, noSubdir: true, readOnly: true, pageSize: PAGE_BYTES });
@@ -120,7 +112,7 @@ async function copyLmdb(file: string, copy: string): Promise<void> {
       const snapshot = reader.useReadTransaction();
       try {
         if (!lmdbMetas(file).equals(metas)) continue;
-        clone(file, copy);
+        await clone(file, copy);
         writeMetas(copy, metaOfNewest(metas));
         return;
       } finally {
@@ -152,8 +144,8 @@ function writeMetas(copy: string, meta: Buffer): void {
 }
 
 /** Shares the blocks where the file system can, which takes no time and no room. */
-function clone(from: string, to: string): void {
-  copyFileSync(from, to, constants.COPYFILE_FICLONE);
+function clone(from: string, to: string): Promise<void> {
+  return copyFile(from, to, constants.COPYFILE_FICLONE);
 }
 
 function changedTooFast(file: string): HoldfastError {
