@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { ClosingLine } from './test/support/closing-line.ts';
+import { ContractCounts } from './test/support/contract-counts.ts';
 
 export default defineConfig({
   test: {
@@ -12,6 +13,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     globalSetup: ['test/support/leak-check.ts'],
     setupFiles: ['test/support/setup.ts'],
-    reporters: ['default', new ClosingLine()],
+    reporters: ['default', new ContractCounts(), new ClosingLine()],
   },
 });

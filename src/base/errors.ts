@@ -34,6 +34,10 @@ const CODES = {
   KeyExists: { http: 409, exit: 6, retry: 'never' },
   /** A compare-and-swap met another revision than the one expected. */
   KeyModified: { http: 409, exit: 6, retry: 'now' },
+  /** A compare-and-swap was asked without the entry to compare with. */
+  PreviousNotSpecified: { http: 400, exit: 2, retry: 'never' },
+  /** A lock could not be had: the place in its queue was lost. */
+  CannotLock: { http: 409, exit: 6, retry: 'now' },
   /** The thing is in a state that forbids the operation (attached elsewhere, mounted, in use). */
   Conflict: { http: 409, exit: 6, retry: 'later' },
   /** The revision asked for is gone from the change log. */

@@ -11,6 +11,7 @@
  *   writer.ts        queue, group commit     recover.ts  what is checked at opening
  *   batch.ts         transactions applied    compact.ts  the log's low end
  *   watch.ts         watchers                limits.ts   every bound, with its reason
+ *   store.ts         libkv's contract        local-store.ts  that contract over the engine
  *   lease.ts         leases and their time   lease-*.ts  their records, their part of a batch
  *
  * Invariants: a value and its log entry are one backend transaction. A write is answered after the sync,
@@ -55,6 +56,8 @@ export {
   VALUE_BYTES_MAX,
 } from './limits.ts';
 export { normalizeKey, normalizePrefix } from './key.ts';
+export { LocalStore } from './local-store.ts';
+export type * from './store.ts';
 
 /** `memory` is for tests: it is gone with the process. */
 export const BACKENDS = ['sqlite', 'lmdb', 'memory'] as const;
