@@ -1,6 +1,8 @@
 import type { Logger } from 'pino';
+import { messageOf } from '../base/errors.ts';
 import { readInventory } from '../devices/index.ts';
 import type { VolumeManager } from '../volumes/index.ts';
+import { Ballast } from './ballast.ts';
 import { ConfigWatcher, type Config } from './config/index.ts';
 import type { AgentCore } from './core.ts';
 import { LiveConfig } from './live-config.ts';
@@ -30,7 +32,11 @@ export async function startBackground(parts: Background): Promise<void> {
   const { core, runner, log, teller, volumes, health, notifier, paths, config } = parts;
   const periodMs = watchdogPeriodMs();
   if (periodMs !== undefined) runner.start(watchdog(core.engine, notifier, periodMs));
-  const rescan = new Rescan(core, config.devices.rescanSeconds, () => health.look());
+  const ballast = new Ballast(paths.stateDir);
+  const rescan = new Rescan(core, config.devices.rescanSeconds, async () => {
+    await keepRoom(ballast, core);
+    await health.look();
+  });
   runner.start(rescan);
   runner.start(health);
   const targets = new Targets(core, runner, log, config.sync.root);
@@ -42,4 +48,13 @@ export async function startBackground(parts: Background): Promise<void> {
   await feed.apply(config.mqtt);
   // It forks and takes a while; it never rejects, and nothing waits for it.
   void readInventory(core.hostFacts).then((facts) => core.setHostFacts(facts));
+}
+
+/** Room for the next start; a disk too full to have it needs a person. */
+async function keepRoom(ballast: Ballast, core: AgentCore): Promise<void> {
+  try {
+    core.setReason('state folder', await ballast.restore());
+  } catch (thrown) {
+    core.setReason('state folder', messageOf(thrown));
+  }
 }

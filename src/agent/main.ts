@@ -14,6 +14,7 @@ import {
 import { openEngine, type Engine } from '../engine/index.ts';
 import { VolumeManager } from '../volumes/index.ts';
 import { startBackground } from './background.ts';
+import { Ballast } from './ballast.ts';
 import { Closing, stopSignal } from './closing.ts';
 import { loadConfig, type Config } from './config/index.ts';
 import { AgentCore } from './core.ts';
@@ -62,7 +63,8 @@ export async function runAgent(paths: Paths, options: RunOptions): Promise<void>
       teller.tell(`device.${type}`, device.id, `${device.path} ${type}`);
     });
     await devices.load();
-    await devices.scan();
+    // A look that fails keeps no volume down: the re-scan tries again, and says so.
+    await devices.scan().catch((thrown: unknown) => log.error({ err: thrown }, 'the scan failed'));
 
     // The volumes as the last run left them: plans under way end, mounts that are there are taken over.
     const volumes = new VolumeManager({
@@ -141,6 +143,7 @@ async function openTruth(
   { adoptState }: RunOptions,
   closing: Closing,
 ): Promise<Truth> {
+  await new Ballast(paths.stateDir).release();
   const state = await StateDir.open(paths.stateDir);
   const engine = await openEngine({ backend: config.engine.backend, path: state.enginePath });
   closing.last(() => engine.close());
