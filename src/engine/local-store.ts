@@ -4,6 +4,7 @@
  */
 import { throwIfAborted, unlessAborted } from '../base/abort.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { EntryLeases } from './entry-lease.ts';
 import { normalizeKey, normalizePrefix } from './key.ts';
 import { KEY_BYTES_MAX } from './limits.ts';
 import type { Change, Engine, KeyValue } from './engine.ts';
@@ -29,12 +30,14 @@ const SCAN_KEYS = 128;
 const LAST_CHARACTER = '\u{10FFFF}';
 
 export class LocalStore implements Store {
-  readonly supports: StoreSupports = { ttl: false, lock: false, everyChange: true };
+  readonly supports: StoreSupports = { ttl: true, lock: false, everyChange: true };
   readonly #engine: Engine;
+  readonly #leases: EntryLeases;
 
   /** @param engine closed with the store */
   constructor(engine: Engine) {
     this.#engine = engine;
+    this.#leases = new EntryLeases(engine);
   }
 
   get(key: string, options: ReadOptions = {}): Promise<Entry> {
@@ -62,14 +65,15 @@ export class LocalStore implements Store {
 
   put(key: string, value: Uint8Array, options: PutEntryOptions = {}): Promise<void> {
     return unlessAborted(options.signal, async () => {
-      assertNoTtl(options);
-      await this.#engine.put(key, value);
+      await this.#leases.put(key, value, { ttlSeconds: options.ttlSeconds });
     });
   }
 
   delete(key: string, options: CallOptions = {}): Promise<void> {
     return unlessAborted(options.signal, async () => {
+      const lease = await this.#leases.of(key);
       if ((await this.#engine.delete(key)) === undefined) throw keyNotFound(key);
+      await this.#leases.end([lease]);
     });
   }
 
@@ -86,9 +90,9 @@ export class LocalStore implements Store {
     options: PutEntryOptions = {},
   ): Promise<Entry> {
     return unlessAborted(options.signal, async () => {
-      assertNoTtl(options);
+      const { ttlSeconds } = options;
       const ifRevision = previous === null ? 0 : this.#revisionOf(key, previous);
-      const revision = await this.#engine.put(key, value, { ifRevision });
+      const revision = await this.#leases.put(key, value, { ifRevision, ttlSeconds });
       return { key: normalizeKey(key), value, tag: this.#tag(revision) };
     });
   }
@@ -96,8 +100,10 @@ export class LocalStore implements Store {
   atomicDelete(key: string, previous: Previous, options: CallOptions = {}): Promise<void> {
     return unlessAborted(options.signal, async () => {
       const ifRevision = this.#revisionOf(key, previous);
+      const lease = await this.#leases.of(key);
       try {
         await this.#engine.delete(key, { ifRevision });
+        await this.#leases.end([lease]);
       } catch (thrown) {
         const modified = thrown instanceof HoldfastError && thrown.code === 'KeyModified';
         if (modified && !(await this.#engine.get(key))) throw keyNotFound(key);
@@ -179,11 +185,14 @@ export class LocalStore implements Store {
         [],
         page.kvs.map((kv) => ({ type: 'delete', key: kv.key })),
       );
+      await this.#leases.end(page.kvs.map(({ lease }) => lease));
       after = page.kvs.at(-1)?.key ?? after;
       more = page.more;
     }
     if (key === '') return;
+    const lease = await this.#leases.of(key);
     const revision = await this.#engine.delete(key);
+    await this.#leases.end([lease]);
     if (revision === undefined && after === undefined) throw keyNotFound(key);
   }
 
@@ -230,11 +239,6 @@ interface Found {
 
 function keyNotFound(key: string): HoldfastError {
   return new HoldfastError('KeyNotFound', `there is no key ${key}`);
-}
-
-function assertNoTtl({ ttlSeconds }: PutEntryOptions): void {
-  if (ttlSeconds === undefined) return;
-  throw new HoldfastError('NotSupported', 'the store on this host has no time to live yet');
 }
 
 function neverAborted(): AbortSignal {
