@@ -13,6 +13,7 @@
  *   watch.ts         watchers                limits.ts   every bound, with its reason
  *   store.ts         libkv's contract        local-store.ts  that contract over the engine
  *   lease.ts         leases and their time   lease-*.ts  their records, their part of a batch
+ *   lock.ts          locks, over tickets     election.ts leaders, over locks (both use only the contract)
  *
  * Invariants: a value and its log entry are one backend transaction. A write is answered after the sync,
  * and no read or watch shows it earlier. A revision is never used twice. Idle means idle: reads and open
@@ -55,6 +56,17 @@ export {
   TXN_OPS_MAX,
   VALUE_BYTES_MAX,
 } from './limits.ts';
+export { acquireLock, lockHolder, type HeldLock, type LockOptions } from './lock.ts';
+export {
+  campaign,
+  lead,
+  leaderOf,
+  observe,
+  type ElectionOptions,
+  type Leader,
+  type NoLeader,
+} from './election.ts';
+export type { LockEngine } from './ticket.ts';
 export { normalizeKey, normalizePrefix } from './key.ts';
 export { LocalStore } from './local-store.ts';
 export type * from './store.ts';

@@ -41,6 +41,9 @@ export const LEASE_RETRY_MS = 5_000;
 /** Leases ended with one round of commits, so that other writers get their turn between. */
 export const LEASE_ENDS_AT_ONCE = 64;
 
+/** What a lock says about its holder: each waiter reads all tickets, twice. */
+export const LOCK_VALUE_BYTES_MAX = 4 * KiB;
+
 /** Change sets buffered for one watcher; a slower one is caught up from the log. */
 export const WATCH_BUFFER_SETS_MAX = 256;
 /** Bytes buffered for one watcher. Values are shared between watchers, not copied. */

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { BACKENDS, openEngine } from '../../src/engine/index.ts';
 import { engineContract } from './engine.ts';
+import { electionContract } from './elections.ts';
 import { leaseContract } from './leases.ts';
+import { lockContract } from './locks.ts';
 import type { Clock } from '../../src/base/clock.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
@@ -20,4 +22,6 @@ for (const backend of BACKENDS) {
   };
   engineContract(backend, open);
   leaseContract(backend, open);
+  lockContract(backend, open);
+  electionContract(backend, open);
 }
