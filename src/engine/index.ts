@@ -67,6 +67,10 @@ export {
   type NoLeader,
 } from './election.ts';
 export type { LockEngine } from './ticket.ts';
+export { inspectStore } from './inspect.ts';
+export type { BackupSummary } from './backup.ts';
+export type { CheckReport } from './check.ts';
+export type { DumpLine } from './dump.ts';
 export { normalizeKey, normalizePrefix } from './key.ts';
 export { LocalStore } from './local-store.ts';
 export type * from './store.ts';

@@ -5,7 +5,9 @@ import { fileProblems } from './backends/file-problems.ts';
 import { copyStore, findStore } from './backends/snapshot.ts';
 import { checkStore, Findings, type CheckOptions, type CheckReport } from './check.ts';
 import { HoldfastError } from '../base/errors.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, BackendOptions } from './backend.ts';
+
+export type FileBackend = 'sqlite' | 'lmdb';
 
 /**
  * Opens a private copy of the store in `folder` (snapshot.ts). Closing it leaves the copy to the caller.
@@ -50,7 +52,7 @@ export async function checkOffline(
 }
 
 async function checkCopy(
-  name: 'sqlite' | 'lmdb',
+  name: FileBackend,
   scratch: string,
   options: CheckOptions,
 ): Promise<CheckReport> {
@@ -69,8 +71,8 @@ async function checkCopy(
   }
 }
 
-async function openCopy(name: 'sqlite' | 'lmdb', path: string): Promise<Backend> {
-  const options = {
+function openCopy(name: FileBackend, path: string): Promise<Backend> {
+  return openBackend(name, {
     path,
     durability: 'none',
     // It is there: a copy that vanished must not become an empty store.
@@ -78,7 +80,11 @@ async function openCopy(name: 'sqlite' | 'lmdb', path: string): Promise<Backend>
       throw corrupt(`its copy in ${path} is gone`);
     },
     verify: () => undefined,
-  } as const;
+  });
+}
+
+/** Without an engine over it. @throws StateMismatch, Corrupt, PermissionDenied, NoSpace */
+export async function openBackend(name: FileBackend, options: BackendOptions): Promise<Backend> {
   return name === 'sqlite'
     ? (await import('./backends/sqlite.ts')).openSqlite(options)
     : (await import('./backends/lmdb.ts')).openLmdb(options);

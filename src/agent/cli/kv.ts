@@ -9,6 +9,8 @@ import type {
   KvWriteReply,
 } from '../faces/agent-api/schema.ts';
 import { verb, wholeNumber, withQuery, type Context } from './context.ts';
+import { addOfflineVerbs } from './kv-offline.ts';
+import { addTransferVerbs } from './kv-transfer.ts';
 import { printable, printJson, printTable, say } from './output.ts';
 
 const KV = '/agent/v1/kv';
@@ -27,6 +29,8 @@ export function addKvVerbs(root: Command): void {
     .description('print changes under a prefix as they happen, one a line')
     .option('--from <revision>', 'start with this revision', wholeNumber(1))
     .action(verb(watch));
+  addTransferVerbs(group);
+  addOfflineVerbs(group);
 }
 
 function addReads(group: Command): void {

@@ -1,0 +1,175 @@
+/** The verbs that read or make a store's files themselves, whether an agent runs or not. */
+import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { hasErrno, HoldfastError, messageOf } from '../../base/errors.ts';
+import { inspectStore, type BackupSummary, type CheckReport } from '../../engine/index.ts';
+import { StateDir } from '../state-dir.ts';
+import { verb, type Context } from './context.ts';
+import { printable, printFields, printJson, printTable, say } from './output.ts';
+
+/** Where the engine keeps the keys that users name; our own lie beside it. */
+const USER_PREFIX = 'kv';
+
+const CHECK_HELP = `
+Works on a private copy, taken beside a dead or a running agent: no byte of the store is changed. The copy
+needs room under TMPDIR. Exit code 1 when errors were found; a warning alone is 0.`;
+
+const BACKUP_HELP = `
+Consistent as of one revision, taken beside a dead or a running agent. Has every key of the store with its
+revisions, the agent's own too, but those under a lease. The file must not exist.`;
+
+const RESTORE_HELP = `
+Makes <state-dir>/engine out of a backup. It must be missing or empty, and no agent may run on the
+state folder. The store is a new incarnation: whoever followed the old one compares.`;
+
+export function addOfflineVerbs(group: Command): void {
+  group
+    .command('check [store]')
+    .description("verify every invariant of a store; default the agent's own")
+    .addHelpText('after', CHECK_HELP)
+    .action(verb(check));
+  group
+    .command('backup <file>')
+    .description('write a backup of the whole store to a new file')
+    .option('--store <folder>', "the store's folder; default the agent's own")
+    .addHelpText('after', BACKUP_HELP)
+    .action(verb(backup));
+  group
+    .command('restore-store <file>')
+    .description('make a new store out of a backup')
+    .addHelpText('after', RESTORE_HELP)
+    .action(verb(restoreStore));
+}
+
+/** The user's keys under `prefix`, to standard output. */
+export async function dumpOffline(
+  context: Context,
+  prefix: string,
+  store: string | undefined,
+): Promise<void> {
+  const folder = storeFolder(context, store);
+  const path = prefix.replace(/^\/+|\/+$/g, '');
+  const user = path === '' ? USER_PREFIX : `${USER_PREFIX}/${path}`;
+  await interruptible((signal) =>
+    inspectStore({ kind: 'dump', folder, prefix: user, skip: USER_PREFIX }, { signal }),
+  );
+}
+
+async function check(context: Context, store: string | undefined): Promise<void> {
+  const folder = storeFolder(context, store);
+  const report = await interruptible((signal) =>
+    inspectStore({ kind: 'check', folder }, { signal, onProgress: progressTo(process.stderr) }),
+  );
+  if (report.errors > 0) process.exitCode = 1;
+  if (context.format === 'json') return printJson({ store: folder, ...report });
+  printReport(folder, report);
+}
+
+function printReport(folder: string, report: CheckReport): void {
+  if (report.findings.length > 0) {
+    printTable(
+      ['SEVERITY', 'WHERE', 'WHAT'],
+      report.findings.map(({ severity, where, what }) => [
+        severity,
+        printable(where),
+        printable(what),
+      ]),
+    );
+    const more = report.errors + report.warnings - report.findings.length;
+    process.stdout.write(more > 0 ? `and ${more} more\n\n` : '\n');
+  }
+  printFields([
+    ['store', folder],
+    ['incarnation', report.incarnation],
+    ['revision', report.revision],
+    ['keys', report.keys],
+    ['log records', report.logRecords],
+    ['errors', report.errors],
+    ['warnings', report.warnings],
+  ]);
+}
+
+/** One line that is written over, and only for a person. */
+function progressTo(
+  stream: NodeJS.WriteStream,
+): ((table: string, entries: number) => void) | undefined {
+  if (!stream.isTTY) return undefined;
+  const seen = new Map<string, number>();
+  return (table, entries) => {
+    seen.set(table, (seen.get(table) ?? 0) + entries);
+    stream.write(`\r${[...seen].map(([name, count]) => `${name} ${count}`).join(', ')}\r`);
+  };
+}
+
+/** Written aside and renamed when complete and synced: a backup is whole or not there. */
+async function backup(context: Context, file: string, options: { store?: string }): Promise<void> {
+  const folder = storeFolder(context, options.store);
+  const target = resolve(file);
+  const aside = `${target}.partial`;
+  closeSync(create(target));
+  try {
+    const output = create(aside);
+    try {
+      const summary = await interruptible((signal) =>
+        inspectStore({ kind: 'backup', folder }, { signal, output }),
+      );
+      fsyncSync(output);
+      renameSync(aside, target);
+      tell(context, target, summary);
+    } finally {
+      closeSync(output);
+    }
+  } catch (thrown) {
+    rmSync(aside, { force: true });
+    rmSync(target, { force: true });
+    throw thrown;
+  }
+}
+
+function create(file: string): number {
+  try {
+    return openSync(file, 'wx', 0o600);
+  } catch (cause) {
+    const code = hasErrno(cause, 'EEXIST') ? 'AlreadyExists' : 'InvalidArgument';
+    throw new HoldfastError(code, `cannot make ${file}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+async function restoreStore(context: Context, file: string): Promise<void> {
+  const source = resolve(file);
+  try {
+    closeSync(openSync(source, 'r'));
+  } catch (cause) {
+    throw new HoldfastError('InvalidArgument', messageOf(cause), { cause });
+  }
+  // Holds the lock of the state folder until we end.
+  const { enginePath } = await StateDir.open(context.paths.stateDir);
+  const summary = await interruptible((signal) =>
+    inspectStore({ kind: 'restore', folder: enginePath, file: source }, { signal }),
+  );
+  tell(context, enginePath, summary);
+}
+
+function tell({ format }: Context, where: string, summary: BackupSummary): void {
+  if (format === 'json') return printJson({ where, ...summary });
+  const { keys, revision, incarnation, leased } = summary;
+  say(`${where}: ${keys} keys at revision ${revision} of ${incarnation}`);
+  if (leased > 0) say(`${leased} keys under a lease were left out`);
+}
+
+function storeFolder({ paths }: Context, store: string | undefined): string {
+  return store === undefined ? join(paths.stateDir, 'engine') : resolve(store);
+}
+
+/** Ctrl-C ends the child, and then its copy is removed. */
+async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  const abort = (): void => stop.abort();
+  process.once('SIGINT', abort).once('SIGTERM', abort);
+  try {
+    return await work(stop.signal);
+  } finally {
+    process.off('SIGINT', abort).off('SIGTERM', abort);
+  }
+}
