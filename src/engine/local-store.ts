@@ -7,6 +7,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { EntryLeases } from './entry-lease.ts';
 import { normalizeKey, normalizePrefix } from './key.ts';
 import { KEY_BYTES_MAX } from './limits.ts';
+import { StoreLocks } from './store-lock.ts';
 import type { Change, Engine, KeyValue } from './engine.ts';
 import type {
   CallOptions,
@@ -30,14 +31,16 @@ const SCAN_KEYS = 128;
 const LAST_CHARACTER = '\u{10FFFF}';
 
 export class LocalStore implements Store {
-  readonly supports: StoreSupports = { ttl: true, lock: false, everyChange: true };
+  readonly supports: StoreSupports = { ttl: true, lock: true, everyChange: true };
   readonly #engine: Engine;
   readonly #leases: EntryLeases;
+  readonly #locks: StoreLocks;
 
   /** @param engine closed with the store */
   constructor(engine: Engine) {
     this.#engine = engine;
     this.#leases = new EntryLeases(engine);
+    this.#locks = new StoreLocks(engine);
   }
 
   get(key: string, options: ReadOptions = {}): Promise<Entry> {
@@ -120,12 +123,13 @@ export class LocalStore implements Store {
     return this.#watchTree(normalizePrefix(prefix), options.signal ?? neverAborted());
   }
 
-  async lock(key: string, _options: StoreLockOptions = {}): Promise<Lock> {
-    throw new HoldfastError('NotSupported', `the store on this host can't lock ${key}`);
+  lock(key: string, options: StoreLockOptions = {}): Promise<Lock> {
+    return this.#locks.lock(key, options);
   }
 
-  close(): Promise<void> {
-    return this.#engine.close();
+  async close(): Promise<void> {
+    await this.#locks.close();
+    await this.#engine.close();
   }
 
   async *#watchKey(key: string, signal: AbortSignal): AsyncGenerator<KeyEvent> {

@@ -61,7 +61,7 @@ export type TreeEvent =
   | { readonly type: 'changes'; readonly changes: readonly KeyEvent[] };
 
 export interface StoreLockOptions extends CallOptions {
-  /** What the lock's key holds meanwhile; default none. */
+  /** Who holds it, for others to read in the lock's own key; default none. */
   readonly value?: Uint8Array | undefined;
   /** How long a holder that died keeps it; default 20. It is renewed as long as the holder lives. */
   readonly ttlSeconds?: number | undefined;
@@ -113,7 +113,7 @@ export interface Store {
   watch(key: string, options?: CallOptions): AsyncIterable<KeyEvent>;
   /** The same for all that is under `prefix`, which need not exist. */
   watchTree(prefix: string, options?: CallOptions): AsyncIterable<TreeEvent>;
-  /** Waits its turn, first come first served, until it has it or the signal aborts. @throws CannotLock */
+  /** Waits its turn, first come first served. `key` is the lock's own: its keys are under it. @throws CannotLock */
   lock(key: string, options?: StoreLockOptions): Promise<Lock>;
   /** Ends its watches, releases its locks. */
   close(): Promise<void>;

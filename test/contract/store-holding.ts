@@ -1,5 +1,6 @@
 /** The Store contract's cases of what ends with its holder: keys with a time to live, locks. */
 import { expect, test } from 'vitest';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { bytes, codeOf } from './engine.ts';
 import { changesUntil, keysOf, next, type Suite } from './store-case.ts';
 import type { Lock } from '../../src/engine/index.ts';
@@ -118,6 +119,39 @@ export function locks({ using }: Suite): void {
       const lock = await store.lock('l');
       await store.close();
       expect(lock.lost.aborted).toBe(true);
+      expect(lock.lost.reason).toMatchObject({ code: 'Unavailable' });
+    }),
+  );
+  test(
+    'its keys are under its own, and go with it',
+    using(async (store) => {
+      await store.put('other', bytes(''));
+      const lock = await store.lock('/l', { value: bytes('me') });
+      const held = (await store.list('l')).entries;
+      expect(held.map(({ value }) => value)).toEqual([bytes('me')]);
+      expect((await store.list('')).entries).toHaveLength(2);
+      await lock.unlock();
+      expect(keysOf((await store.list('')).entries)).toEqual(['other']);
+    }),
+  );
+  test(
+    'a lock taken away by force is told, with the reason',
+    using(async (store) => {
+      const lock = await store.lock('l');
+      const told = new Promise((resolve) => lock.lost.addEventListener('abort', resolve));
+      await store.deleteTree('l');
+      await told;
+      expect(lock.lost.reason).toBeInstanceOf(HoldfastError);
+      await lock.unlock();
+      await (await store.lock('l')).unlock();
+    }),
+  );
+  test(
+    'a name or a time to live that is none is refused',
+    using(async (store) => {
+      expect(await codeOf(() => store.lock(''))).toBe('InvalidArgument');
+      expect(await codeOf(() => store.lock('l', { ttlSeconds: 0 }))).toBe('InvalidArgument');
+      expect((await store.list('')).entries).toEqual([]);
     }),
   );
 }

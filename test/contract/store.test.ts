@@ -7,7 +7,7 @@ import { BACKENDS, LocalStore, openEngine } from '../../src/engine/index.ts';
 import { storeContract } from './store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
-const supports = { ttl: true, lock: false, everyChange: true };
+const supports = { ttl: true, lock: true, everyChange: true };
 let stores = 0;
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
