@@ -1,4 +1,4 @@
-/** Goal: time to live leaves no leases behind, however a key comes to its end. */
+/** Goal: what the suite can't see from outside: leases left behind, a log that was compacted, a place lost. */
 import { expect, it } from 'vitest';
 import { LocalStore, openEngine } from './index.ts';
 
@@ -39,6 +39,47 @@ it("leaves another holder's lease alone", async () => {
     await store.put('other', value, week);
     await store.put('a', value);
     expect((await engine.leases.timeToLive(lease)).keys).toEqual([]);
+  } finally {
+    await store.close();
+  }
+});
+
+it('tells a watch that is too slow for the log, and a new one begins with what is there', async () => {
+  const engine = await openEngine({ backend: 'memory', path: 'unused' });
+  const store = new LocalStore(engine);
+  try {
+    const watches = [store.watch('a'), store.watchTree('')].map((watch) =>
+      watch[Symbol.asyncIterator](),
+    );
+    for (const watch of watches) await watch.next();
+    for (let i = 0; i < 600; i++) await store.put('a', value);
+    await engine.compact(engine.revision);
+    for (const watch of watches) {
+      await expect(watch.next()).rejects.toMatchObject({ code: 'Compacted' });
+    }
+    for await (const event of store.watch('a')) {
+      expect(event).toEqual({ type: 'put', entry: await store.get('a') });
+      break;
+    }
+  } finally {
+    await store.close();
+  }
+});
+
+it('tells who lost the place in the queue', async () => {
+  const engine = await openEngine({ backend: 'memory', path: 'unused' });
+  const store = new LocalStore(engine);
+  try {
+    const lock = await store.lock('l');
+    const changes = engine.watch('l', { signal: new AbortController().signal });
+    const waiting = store.lock('l').catch((thrown: unknown) => thrown);
+    for await (const set of changes) {
+      await store.delete(set.changes[0]!.kv.key);
+      break;
+    }
+    expect(await waiting).toMatchObject({ code: 'CannotLock', retry: 'now' });
+    expect(lock.lost.aborted).toBe(false);
+    await lock.unlock();
   } finally {
     await store.close();
   }
