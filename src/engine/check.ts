@@ -5,12 +5,13 @@
  * Looked at: the identity and the head; that the log goes from compacted + 1 to revision without a gap,
  * every record whole; that every record of kv is whole, in order, found by its key, with revisions that
  * can be; that head counts what is there; that the log's last word on each key is what kv has, and that
- * each value younger than the compaction has its log record.
+ * each value younger than the compaction has its log record; that leases and the keys under them name each other.
  */
 import { crc32 } from 'node:zlib';
 import { MiB } from '../base/bytes.ts';
 import { messageOf } from '../base/errors.ts';
 import { keyBytes, keyText, normalizeKey } from './key.ts';
+import { checkMember, hasGrant, leaseOf, memberKey } from './lease-record.ts';
 import { decodeLogRecord, logKey, readU64 } from './log.ts';
 import { decodeIdentity, decodeKeyValue, encodeKeyValue, IDENTITY_KEY } from './record.ts';
 import { readHead } from './recover.ts';
@@ -108,6 +109,7 @@ class Check {
     }
     this.#checkLog(head);
     this.#checkKeys(head);
+    this.#checkLeases();
     if (head) {
       this.#checkAgreement();
       this.#compareCounts(head);
@@ -185,8 +187,29 @@ class Check {
       if (normalizeKey(kv.key) === kv.key && Buffer.compare(keyBytes(kv.key), key) === 0) return;
       this.#findings.add(where, 'is not a key as the engine writes them');
     });
+    const { lease } = kv;
+    if (lease !== undefined && !this.#backend.get('meta', memberKey(lease, kv.key))) {
+      this.#findings.add(where, `is under lease ${lease}, which does not name it`);
+    }
     const found = this.#try(where, () => this.#backend.get('kv', key) !== undefined);
     if (found === false) this.#findings.add(where, 'is listed, but not found by its key');
+  }
+
+  #checkLeases(): void {
+    for (const { key: record, value } of this.#scan('meta')) {
+      const lease = leaseOf(record);
+      if (!lease) continue;
+      const { id, key } = lease;
+      const where = `meta lease ${id}`;
+      const isGranted = this.#try(where, () => hasGrant(this.#backend, id));
+      if (key === undefined) continue;
+      this.#try(where, () => checkMember(record, value));
+      const name = JSON.stringify(key);
+      if (isGranted === false) this.#findings.add(where, `is gone, but ${name} is under it`);
+      const found = this.#current(key);
+      if (found === 'damaged' || found?.lease === id) continue;
+      this.#findings.add(where, `names ${name}, which is ${found ? 'not under it' : 'not there'}`);
+    }
   }
 
   /** Each change of the log against kv, a share of the keys at a time. */
@@ -312,6 +335,8 @@ function keyPast(key: Uint8Array): Uint8Array {
 
 function whereOf(key: Uint8Array, table: Table = 'kv'): string {
   if (table === 'log') return `log ${readU64(Buffer.from(key), 0)}`;
+  const lease = table === 'meta' ? leaseOf(key) : undefined;
+  if (lease) return `meta lease ${lease.id}`;
   return `${table} ${JSON.stringify(keyText(key))}`;
 }
 

@@ -40,6 +40,15 @@ export function encodeMember(key: Buffer): Buffer {
   return seal(key, Buffer.alloc(MEMBER_BYTES));
 }
 
+/** The lease that a record of `meta` is about, with the key under it for a "leasekey:" one. */
+export function leaseOf(record: Uint8Array): { id: number; key?: string } | undefined {
+  const bytes = Buffer.from(record);
+  const prefix = [GRANT, MEMBER].find((start) => bytes.subarray(0, start.length).equals(start));
+  if (!prefix || bytes.length < prefix.length + ID_BYTES) return undefined;
+  const id = readU64(bytes, prefix.length);
+  return prefix === GRANT ? { id } : { id, key: keyText(bytes.subarray(prefix.length + ID_BYTES)) };
+}
+
 /** ttlSeconds of every lease. @throws Corrupt */
 export function readGrants(backend: Backend): Map<number, number> {
   const grants = new Map<number, number>();
@@ -82,7 +91,12 @@ export function readMembers(backend: Backend, id: number): string[] {
     bytesMax: Infinity,
   });
   return entries.map(({ key, value }) => {
-    checkSeal('a record of a key under a lease', key, value, MEMBER_BYTES);
+    checkMember(key, value);
     return keyText(key.subarray(from.length));
   });
+}
+
+/** @throws Corrupt */
+export function checkMember(key: Uint8Array, value: Uint8Array): void {
+  checkSeal('a record of a key under a lease', key, value, MEMBER_BYTES);
 }

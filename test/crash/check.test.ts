@@ -8,6 +8,7 @@ import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { checkStore, type CheckReport } from '../../src/engine/check.ts';
+import { encodeGrant, encodeMember, grantKey, memberKey } from '../../src/engine/lease-record.ts';
 import { encodeLogRecord, logKey } from '../../src/engine/log.ts';
 import { checkOffline, openOffline } from '../../src/engine/offline.ts';
 import { openMemory } from '../../src/engine/backends/memory.ts';
@@ -331,6 +332,36 @@ describe('records that contradict each other, each whole by itself', () => {
     const { errors, findings } = checkStore(store(changes, ofHead));
     expect(errors).toBeGreaterThan(0);
     expect(findings.map(({ where, what }) => `${where}: ${what}`).join('\n')).toMatch(words);
+  });
+
+  describe('leases', () => {
+    const leased = { ...C, lease: 7 };
+    const grant: Write = { table: 'meta', key: grantKey(7), value: encodeGrant(grantKey(7), 10) };
+    const member = (id: number, key: string): Write => {
+      const record = memberKey(id, key);
+      return { table: 'meta', key: record, value: encodeMember(record) };
+    };
+
+    test('as they should be', () => {
+      const report = checkStore(store([ofKey(leased), grant, member(7, 'c')]));
+      expect(report).toMatchObject({ errors: 0, warnings: 0 });
+    });
+
+    test.each<[string, Write[], RegExp]>([
+      ['a key its lease does not name', [ofKey(leased), grant], /kv "c".*does not name it/],
+      [
+        'a lease that names what is not under it',
+        [grant, member(7, 'c')],
+        /"c", which is not under/,
+      ],
+      ['a lease that names what is gone', [grant, member(7, 'x')], /"x", which is not there/],
+      ['a lease that is gone', [ofKey(leased), member(7, 'c')], /lease 7: is gone, but "c"/],
+      ['a damaged lease', [{ ...grant, value: Buffer.alloc(8) }], /lease 7: .*checksum/],
+    ])('%s', (_what, changes, words) => {
+      const { errors, findings } = checkStore(store(changes));
+      expect(errors).toBe(1);
+      expect(findings.map(({ where, what }) => `${where}: ${what}`).join('\n')).toMatch(words);
+    });
   });
 
   test('findings are counted beyond those that are kept', () => {
