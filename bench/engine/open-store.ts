@@ -15,7 +15,7 @@ const WRITES = 200;
 
 const [backend, folder, keys] = process.argv.slice(2) as [BackendName, string, string];
 // The library is loaded before: what is asked is what the store costs.
-await import(backend === 'sqlite' ? 'better-sqlite3' : 'lmdb');
+await (backend === 'sqlite' ? import('better-sqlite3') : import('lmdb'));
 const startedAt = performance.now();
 const engine = await openEngine({ backend, path: folder });
 const openMs = performance.now() - startedAt;
