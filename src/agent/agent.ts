@@ -32,8 +32,15 @@ export interface Agent {
   };
   services(): readonly ServiceHealth[];
   sync(): readonly SyncStatus[];
+  /** The MQTT feed; undefined when none is configured. */
+  feed(): FeedStatus | undefined;
   /** Calls back, at once and in the same tick, when a part has changed. @returns the way to stop it */
   subscribe(listener: (part: ChangedPart) => void): () => void;
+}
+
+export interface FeedStatus {
+  readonly state: 'connecting' | 'connected' | 'offline' | 'refused' | 'stopped';
+  readonly lastError?: string;
 }
 
 export interface AgentEvent {

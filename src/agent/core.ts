@@ -2,7 +2,7 @@ import type { Devices, HostFacts, HostIdentity } from '../devices/index.ts';
 import type { Engine } from '../engine/index.ts';
 import type { SyncStatus } from '../sync/index.ts';
 import type { Volumes } from '../volumes/index.ts';
-import type { Agent, AgentState, ChangedPart, EventRing } from './agent.ts';
+import type { Agent, AgentState, ChangedPart, EventRing, FeedStatus } from './agent.ts';
 import type { ServiceHealth, ServiceRunner } from './service.ts';
 import { VERSION } from './version.ts';
 
@@ -32,6 +32,7 @@ export class AgentCore implements Agent {
   /** What needs a person, by the thing it is about. */
   readonly #reasons = new Map<string, string>();
   readonly #targets = new Map<string, () => SyncStatus>();
+  #feed: FeedStatus | undefined;
   #hostFacts: HostFacts;
   #phase: 'starting' | 'running' | 'stopping' = 'starting';
   #shown: AgentState = 'starting';
@@ -87,6 +88,14 @@ export class AgentCore implements Agent {
     if (status === undefined) this.#targets.delete(id);
     else this.#targets.set(id, status);
     this.changed('sync');
+  }
+
+  feed(): FeedStatus | undefined {
+    return this.#feed;
+  }
+
+  setFeed(status: FeedStatus | undefined): void {
+    this.#feed = status;
   }
 
   subscribe(listener: (part: ChangedPart) => void): () => void {

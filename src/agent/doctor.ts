@@ -161,6 +161,15 @@ async function checkAgent(client: AgentClient): Promise<Finding[]> {
   ];
   for (const reason of status.reasons)
     findings.push({ check: 'agent', verdict: 'bad', finding: reason });
+  if (status.mqtt) {
+    const { state, lastError } = status.mqtt;
+    const verdict = state === 'refused' ? 'bad' : state === 'offline' ? 'note' : 'good';
+    findings.push({
+      check: 'mqtt',
+      verdict,
+      finding: [state, lastError].filter(Boolean).join(': '),
+    });
+  }
   for (const { id, running, restarts, lastError } of status.components) {
     if (running && lastError === undefined) continue;
     const finding = `${running ? 'runs' : 'waits for its next start'} after ${restarts} restarts: ${lastError ?? ''}`;

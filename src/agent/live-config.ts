@@ -41,6 +41,11 @@ export class LiveConfig {
     if (applied.length > 0) {
       teller.tell('config.applied', replicaId, `configuration applied: ${applied.join(', ')}`);
     }
+    if (diff.restart.includes('engine.backend')) {
+      const reason =
+        'engine.backend was changed, and the next start will refuse the store that is there';
+      core.setReason('config', `${reason}; put it back, or name another state folder then`);
+    }
     if (diff.restart.length > 0) {
       const message = `configuration waits for the next start: ${diff.restart.join(', ')}`;
       teller.tell('config.waiting', replicaId, message);

@@ -21,6 +21,7 @@ export class StatusFeed {
   async apply(config: MqttConfig | undefined): Promise<void> {
     await this.#runner.stop(SERVICE);
     this.#core.setReason(SERVICE, undefined);
+    this.#core.setFeed(undefined);
     if (config === undefined) return;
     // Only an agent with a feed pays for it.
     const { MqttFeed } = await import('./faces/mqtt/index.ts');
@@ -34,6 +35,7 @@ export class StatusFeed {
       readCa: () => read(caFile),
       onState: ({ to, error }) => {
         const why = [error?.message, error?.hint].filter((text) => text !== undefined).join('; ');
+        this.#core.setFeed({ state: to, ...(why === '' ? {} : { lastError: why }) });
         this.#core.setReason(SERVICE, to === 'refused' ? `MQTT refused: ${why}` : undefined);
         const level = to === 'refused' ? 'error' : to === 'offline' ? 'warn' : 'info';
         this.#log[level]({ code: error?.code }, `MQTT ${to}${why === '' ? '' : `: ${why}`}`);

@@ -154,7 +154,7 @@ async function groupId(group: string): Promise<number> {
     'ConfigInvalid',
     `http.group: there is no group "${group}" in /etc/group`,
     {
-      hint: `create it (groupadd --system ${group}) or set a group id`,
+      hint: `create it: groupadd --system ${group}`,
     },
   );
 }

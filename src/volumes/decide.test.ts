@@ -48,6 +48,22 @@ describe('mount and unmount', () => {
   });
 });
 
+describe('a mounted or attached image that was deleted', () => {
+  const lastCopy = { ...MOUNTED, present: false };
+
+  test('is not unmounted: the kernel would let the last copy go', () => {
+    expect(() => decision(decideUnmount, lastCopy)).toThrow(conflict(/last copy/));
+  });
+
+  test('is not detached either, unless forced; its mount keeps it', () => {
+    const held = { ...ATTACHED, present: false };
+    const mine = attachment('client-1');
+    expect(() => decision(decideDetach(ME, false), held, mine)).toThrow(conflict(/last copy/));
+    expect(decision(decideDetach(ME, true), held, mine)).toMatchObject({ attachments: [] });
+    expect(decision(decideDetach(ME, false), lastCopy, mine)).toMatchObject({ attachments: [] });
+  });
+});
+
 describe('attach', () => {
   const attach = (force = false) => decideAttach(ME, force, NOW);
   test('a second time by the same instance, in any case, is nothing', () => {

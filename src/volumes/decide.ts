@@ -18,7 +18,9 @@ export type Decide = (volume: Volume, seen: Observation) => Decision | 'nothing'
 export const decideMount: Decide = ({ status }, seen) =>
   seen.mountPoint === undefined ? { facts: factsOf(status.attachments, seen) } : 'nothing';
 
-export const decideUnmount: Decide = ({ status }, seen) => {
+/** @throws Conflict when the image is gone: what is mounted is then the last there is of its data */
+export const decideUnmount: Decide = ({ spec, status }, seen) => {
+  if (seen.mountPoint !== undefined) refuseLastCopy(spec.name, seen);
   // A device that neither a mount nor an attachment needs is left over: unmounting lets it go, too.
   const leftOver = seen.devices.length > 0 && status.attachments.length === 0;
   if (seen.mountPoint === undefined && !leftOver) return 'nothing';
@@ -63,6 +65,8 @@ export function decideDetach(instance: Instance | undefined, force: boolean): De
         { hint: 'unmount it there first; with `force` only the attachment is forgotten' },
       );
     }
+    if (left.length === 0 && seen.mountPoint === undefined && !force)
+      refuseLastCopy(spec.name, seen);
     const facts = { ...factsOf(status.attachments, seen), attachmentsAfter: left.length };
     // Whoever mounted the device keeps it: taking it from under a mount loses data.
     return { facts: busy ? { ...facts, mounted: true } : facts, attachments: left };
@@ -101,6 +105,16 @@ export function decideRemove(force: boolean): Decide {
     }
     return { facts: { ...factsOf(status.attachments, seen), attachmentsAfter: 0 } };
   };
+}
+
+/** The kernel keeps a deleted file for as long as its loop device lives, and no longer. */
+function refuseLastCopy(name: string, { present, devices, path }: Observation): void {
+  if (present || devices.length === 0) return;
+  throw new HoldfastError(
+    'Conflict',
+    `volume "${name}": its image ${path} is gone, and ${devices.join(', ')} has the last copy of its data`,
+    { hint: 'copy the files away first; then umount and losetup -d by hand' },
+  );
 }
 
 export interface AttachmentTime {

@@ -208,6 +208,6 @@ const SHOWN_CHARS_MAX = 128;
 
 function alreadyExists(name: string): HoldfastError {
   return new HoldfastError('AlreadyExists', `a volume named "${name}" is on this host already`, {
-    hint: `names are compared without case; choose another, or use that one: holdfast volume inspect`,
+    hint: `names are compared without case; choose another, or look at that one: holdfast volume ls`,
   });
 }

@@ -29,6 +29,10 @@ export function addStatusVerb(root: Command): void {
                 `${target.state}, ${target.lagRevisions} revisions behind`,
               ] as const,
           ),
+          [
+            'mqtt',
+            status.mqtt && [status.mqtt.state, status.mqtt.lastError].filter(Boolean).join(': '),
+          ],
           ...status.components
             .filter((one) => !one.running || one.restarts > 0)
             .map(

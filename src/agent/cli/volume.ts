@@ -79,6 +79,9 @@ function addCreate(group: Command): void {
           mountAtBoot: options.mountAtBoot,
         };
         let volume = await client.send<VolumeBody>('/agent/v1/volumes', 'POST', request);
+        if (volume.spec.driver === 'dir' && volume.spec.sizeBytes > 0) {
+          say('note: the size of a directory is not enforced');
+        }
         if (options.mount)
           volume = await client.send<VolumeBody>(`${pathOf(volume.spec.id)}/mount`, 'POST');
         show(volume, format);
@@ -131,6 +134,11 @@ function row({ spec, status }: VolumeBody): string[] {
 }
 
 function stateOf(status: VolumeBody['status']): string {
+  const { condition } = status;
+  return condition ? `${placeOf(status)} (${condition.code})` : placeOf(status);
+}
+
+function placeOf(status: VolumeBody['status']): string {
   if (status.phase !== 'ready') return status.phase;
   if (status.mountPoint !== undefined) return 'mounted';
   return status.attachments.length > 0 ? 'attached' : 'ready';

@@ -222,6 +222,8 @@ export const StatusReply = Type.Object({
   volumes: Type.Object({ total: Count, mounted: Count, failed: Count }),
   devices: Type.Object({ present: Count, absent: Count }),
   sync: Type.Array(SyncBody),
+  /** Absent: no feed is configured. */
+  mqtt: Type.Optional(Type.Object({ state: Text, lastError: OptionalText })),
   components: Type.Array(
     Type.Object({ id: Text, running: Flag, restarts: Count, lastError: OptionalText }),
   ),

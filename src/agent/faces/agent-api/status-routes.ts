@@ -67,6 +67,7 @@ async function status(agent: Agent): Promise<Status> {
     },
     devices: { present, absent: devices.length - present },
     sync: agent.sync().map((target) => ({ ...target, endpoints: [...target.endpoints] })),
+    mqtt: agent.feed(),
     components: [...agent.services()],
   };
 }

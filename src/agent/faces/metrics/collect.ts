@@ -60,7 +60,11 @@ async function collectVolumes(agent: Agent, gauge: MakeGauge): Promise<void> {
   const count = gauge('volumes', 'Volumes by service and phase', ['service', 'phase']);
   const mounted = gauge('volumes_mounted', 'Mounted volumes by service', ['service']);
   const size = gauge('volumes_size_bytes', 'Sum of the sizes asked for, by service', ['service']);
+  const sick = gauge('volumes_with_condition', 'Volumes that need a person, by service', [
+    'service',
+  ]);
   for (const service of agent.volumes.services) {
+    sick.set({ service: service.name }, 0);
     mounted.set({ service: service.name }, 0);
     size.set({ service: service.name }, 0);
     for (const phase of ['creating', 'ready', 'removing', 'failed']) {
@@ -72,6 +76,7 @@ async function collectVolumes(agent: Agent, gauge: MakeGauge): Promise<void> {
     count.inc({ service, phase: status.phase });
     size.inc({ service }, spec.sizeBytes);
     if (status.mountPoint !== undefined) mounted.inc({ service });
+    if (status.condition) sick.inc({ service });
   }
 }
 

@@ -28,6 +28,7 @@ const NAMES = [
   'holdfast_volumes',
   'holdfast_volumes_mounted',
   'holdfast_volumes_size_bytes',
+  'holdfast_volumes_with_condition',
 ];
 
 interface Scrape {
