@@ -249,6 +249,7 @@ describe('a service whose file system is not mounted', () => {
     onTestFinished(() => other.close());
     await start({ engine: other }).create({ name: 'of a new state' });
     await volumes.create({ name: 'still' });
+    expect(await volumes.list()).toHaveLength(10);
   });
 });
 
