@@ -24,6 +24,8 @@ export interface TxnResult {
 export class Batch {
   readonly #backend: Backend;
   readonly #overlay = new Map<string, KeyValue | undefined>();
+  /** What was read from the backend: a condition and the write that it guards read the same key. */
+  readonly #durable = new Map<string, KeyValue | undefined>();
   readonly #leases: LeaseDraft;
   readonly #logWrites: Write[] = [];
   readonly changeSets: ChangeSet[] = [];
@@ -128,10 +130,15 @@ export class Batch {
   }
 
   #read(key: string): KeyValue | undefined {
-    if (this.#overlay.has(key)) return this.#overlay.get(key);
+    for (const known of [this.#overlay, this.#durable]) {
+      const kv = known.get(key);
+      if (kv !== undefined || known.has(key)) return kv;
+    }
     const bytes = keyBytes(key);
     const record = this.#backend.get('kv', bytes);
-    return record && decodeKeyValue(bytes, record);
+    const kv = record && decodeKeyValue(bytes, record);
+    this.#durable.set(key, kv);
+    return kv;
   }
 }
 

@@ -50,7 +50,12 @@ export function keyBytes(key: string): Buffer {
 }
 
 export function keyText(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+  return asBuffer(bytes).toString('utf8');
+}
+
+/** The same memory with Buffer's methods; most of what comes along is a Buffer already. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** The bytes between which every key under `prefix` lies: `foo/` up to `foo0`, as `0` follows `/`. */

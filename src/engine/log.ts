@@ -45,7 +45,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { HoldfastError } from '../base/errors.ts';
-import { keyBytes, keyText } from './key.ts';
+import { asBuffer, keyBytes, keyText } from './key.ts';
 import type { Change, ChangeSet, KeyValue } from './engine.ts';
 
 const LEASE_BYTES = 8;
@@ -100,22 +100,28 @@ export function seal(key: Uint8Array, record: Buffer, at = 0): Buffer {
 
 /** @throws Corrupt when the record is shorter than `bytesMin` or its crc does not match */
 export function checkSeal(
-  where: string,
+  where: string | (() => string),
   key: Uint8Array,
   value: Uint8Array,
   bytesMin: number,
   at = 0,
 ): Buffer {
-  const record = Buffer.from(value.buffer, value.byteOffset, value.length);
+  const record = asBuffer(value);
   if (record.length < bytesMin) {
-    throw corrupt(`${where} is ${record.length} bytes long, at least ${bytesMin} belong there`);
+    const length = `${record.length} bytes long, at least ${bytesMin} belong there`;
+    throw corrupt(`${textOf(where)} is ${length}`);
   }
   const want = record.readUInt32BE(at);
   const have = crc32(record.subarray(at + 4), crc32(key));
   if (want !== have) {
-    throw corrupt(`${where} has checksum ${hex(have)}, its record says ${hex(want)}`);
+    throw corrupt(`${textOf(where)} has checksum ${hex(have)}, its record says ${hex(want)}`);
   }
   return record;
+}
+
+/** Only a damaged record has to be named: writing out the name of each one read costs as much as its crc. */
+function textOf(where: string | (() => string)): string {
+  return typeof where === 'string' ? where : where();
 }
 
 export function corrupt(message: string): HoldfastError {
@@ -166,8 +172,9 @@ function writeChange(record: Buffer, start: number, change: Change, key: Buffer)
 
 /** @throws Corrupt */
 export function decodeLogRecord(key: Uint8Array, value: Uint8Array): ChangeSet {
-  const revision = readU64(Buffer.from(key.buffer, key.byteOffset, key.length), 0);
-  const record = checkSeal(`log record ${revision}`, key, value, RECORD_HEADER_BYTES);
+  const revision = readU64(asBuffer(key), 0);
+  const where = (): string => `log record ${revision}`;
+  const record = checkSeal(where, key, value, RECORD_HEADER_BYTES);
   const count = record.readUInt32BE(4);
   const changes: Change[] = [];
   let at = RECORD_HEADER_BYTES;

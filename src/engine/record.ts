@@ -104,7 +104,8 @@ export function encodeKeyValue(key: Uint8Array, kv: KeyValue): Buffer {
 /** @throws Corrupt */
 export function decodeKeyValue(key: Uint8Array, value: Uint8Array): KeyValue {
   const text = keyText(key);
-  const record = checkSeal(`key ${JSON.stringify(text)}`, key, value, KV_HEADER_BYTES);
+  const where = (): string => `key ${JSON.stringify(text)}`;
+  const record = checkSeal(where, key, value, KV_HEADER_BYTES);
   const { of, end } = readVersion(record, 20);
   return {
     key: text,

@@ -103,7 +103,7 @@ function checkOp(op: Op): Op {
   if (lease !== undefined && !isLeaseId(lease)) {
     throw new HoldfastError('InvalidArgument', `the lease ${String(lease)} of ${key} is not an id`);
   }
-  return { type: 'put', key, value: Uint8Array.from(op.value), lease };
+  return { type: 'put', key, value: new Uint8Array(op.value), lease };
 }
 
 function isLeaseId(id: number): boolean {

@@ -7,6 +7,8 @@
 import { open } from 'lmdb';
 import { GiB } from '../../base/bytes.ts';
 import { BATCH_BYTES_MAX } from '../limits.ts';
+import { asBuffer } from '../key.ts';
+import { corrupt } from '../log.ts';
 import { allocateLockFile, checkLmdbFile } from './lmdb-file.ts';
 import { PAGE_BYTES } from './lmdb-pages.ts';
 import { fileBytes, freeBytes, placeStore, storeError } from './store-file.ts';
@@ -95,8 +97,8 @@ class LmdbBackend implements Backend {
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
     return guard('cannot read the store', this.#folder, () => {
-      const value = this.#tables[table].get(key, { transaction: this.#reading() });
-      return value && Uint8Array.from(value);
+      // With the encoding `binary` the library copies what it hands out, here and in a range.
+      return this.#tables[table].get(key, { transaction: this.#reading() });
     });
   }
 
@@ -111,7 +113,7 @@ class LmdbBackend implements Backend {
       const entries: Entry[] = [];
       let bytes = 0;
       for (const { key, value } of rows) {
-        entries.push({ key: Uint8Array.from(key), value: Uint8Array.from(value) });
+        entries.push({ key, value });
         bytes += value.length;
         if (bytes >= query.bytesMax) break;
       }
@@ -124,15 +126,20 @@ class LmdbBackend implements Backend {
     guard('cannot write the store', this.#folder, () => {
       this.#root.transactionSync(() => {
         for (const { table, key, value } of writes) {
-          if (value)
-            this.#tables[table].putSync(
-              key,
-              Buffer.from(value.buffer, value.byteOffset, value.length),
-            );
+          if (value) this.#put(table, key, asBuffer(value));
           else this.#tables[table].removeSync(key);
         }
       });
     });
+  }
+
+  /** The log only grows at its end: told so, LMDB fills its pages instead of splitting each in the middle. */
+  #put(table: Table, key: Uint8Array, value: Buffer): void {
+    const to = this.#tables[table];
+    if (table !== 'log') return to.putSync(key, value);
+    // Its types say nothing of the answer: false when the key is not behind the last one.
+    const done: unknown = to.putSync(key, value, { append: true });
+    if (done !== true) throw corrupt(`the table ${table} goes on after its last record`);
   }
 
   sizeBytes(): number {
