@@ -9,6 +9,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("umount", Napi::Function::New<holdfast::Umount>(env, "umount"));
   exports.Set("loopAttach", Napi::Function::New<holdfast::LoopAttach>(env, "loopAttach"));
   exports.Set("loopDetach", Napi::Function::New<holdfast::LoopDetach>(env, "loopDetach"));
+  exports.Set("loopStatus", Napi::Function::New<holdfast::LoopStatus>(env, "loopStatus"));
   exports.Set("blockDeviceSize",
               Napi::Function::New<holdfast::BlockDeviceSize>(env, "blockDeviceSize"));
   exports.Set("sdNotify", Napi::Function::New<holdfast::SdNotify>(env, "sdNotify"));

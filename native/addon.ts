@@ -1,13 +1,14 @@
 /** Finds and loads the compiled addon, on the first call that needs it. */
 import { createRequire } from 'node:module';
-import type { LoopDevice, LoopOptions, MountOptions } from './index.ts';
+import type { LoopDevice, LoopFile, LoopOptions, MountOptions } from './index.ts';
 
 /** What `addon.cc` exports. Wrong arguments throw a TypeError at once, even where a promise is returned. */
 export interface Addon {
   mount(options: MountOptions): Promise<void>;
   umount(target: string, lazy: boolean): Promise<void>;
   loopAttach(options: LoopOptions): Promise<LoopDevice>;
-  loopDetach(path: string): Promise<void>;
+  loopDetach(path: string, expected?: LoopFile): Promise<void>;
+  loopStatus(path: string): Promise<LoopFile | undefined>;
   blockDeviceSize(path: string): Promise<number>;
   sdNotify(socket: string, message: string): void;
   lockFile(path: string): number | undefined;

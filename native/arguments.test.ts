@@ -26,6 +26,7 @@ describe('arguments of the addon', () => {
     const calls = [
       refusal('umount', path),
       refusal('loopDetach', path),
+      refusal('loopStatus', path),
       refusal('blockDeviceSize', path),
       refusal('lockFile', path),
       refusal('sdNotify', path, 'READY=1'),
@@ -60,6 +61,9 @@ describe('arguments of the addon', () => {
       'mount',
       { source: 'a', target: '/none', type: 'tmpfs', data: 'x'.repeat(4096) },
     ],
+    ['options must be an object', 'loopDetach', '/none', null],
+    ['dev must be a number', 'loopDetach', '/none', {}],
+    ['ino must be a number', 'loopDetach', '/none', { dev: 1, ino: '1' }],
     ['readOnly must be a boolean', 'loopAttach', { backingFile: '/none', readOnly: 1 }],
     ['directIo must be a boolean', 'loopAttach', { backingFile: '/none', directIo: 'no' }],
     ['blockSize must be', 'loopAttach', { backingFile: '/none', blockSize: 0 }],

@@ -9,6 +9,7 @@ Napi::Value Mount(const Napi::CallbackInfo& info);
 Napi::Value Umount(const Napi::CallbackInfo& info);
 Napi::Value LoopAttach(const Napi::CallbackInfo& info);
 Napi::Value LoopDetach(const Napi::CallbackInfo& info);
+Napi::Value LoopStatus(const Napi::CallbackInfo& info);
 Napi::Value BlockDeviceSize(const Napi::CallbackInfo& info);
 Napi::Value SdNotify(const Napi::CallbackInfo& info);
 Napi::Value LockFile(const Napi::CallbackInfo& info);

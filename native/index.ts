@@ -54,6 +54,12 @@ export interface LoopDevice {
   readonly directIo: boolean;
 }
 
+/** The file that a loop device serves, as lstat(2) in Node tells it: `dev` and `ino`, whatever its path. */
+export interface LoopFile {
+  readonly dev: number;
+  readonly ino: number;
+}
+
 /** mount(2). Never looks whether something is mounted there already: look at mountinfo first. */
 export async function mount(options: MountOptions): Promise<void> {
   await addon().mount(options);
@@ -75,10 +81,20 @@ export async function loopAttach(options: LoopOptions): Promise<LoopDevice> {
 /**
  * Detached when it resolves. EBUSY, and still attached, while the device is mounted, claimed (swap,
  * holders) or open elsewhere for 250 ms: not the kernel's silent "later". ENXIO when it wasn't
- * attached, ENOTBLK when the path is no loop device.
+ * attached, ENOTBLK when the path is no loop device. With `expected`, ESTALE when it serves another file
+ * by now (in use or not): compared on the open device, which nobody can let go meanwhile.
  */
-export async function loopDetach(path: string): Promise<void> {
-  await addon().loopDetach(path);
+export async function loopDetach(path: string, expected?: LoopFile): Promise<void> {
+  await addon().loopDetach(path, expected);
+}
+
+/**
+ * LOOP_GET_STATUS64 (loop(4)), also of a mounted device; undefined when nothing is attached. The kernel
+ * asks the file's own file system (cached where that is ext4, xfs, tmpfs or NFS): one that hangs can keep
+ * it. Needs read access to the device node.
+ */
+export async function loopStatus(path: string): Promise<LoopFile | undefined> {
+  return await addon().loopStatus(path);
 }
 
 /** BLKGETSIZE64: size in bytes of a block device. ENOTBLK for anything else. */

@@ -1,4 +1,5 @@
-// Loop devices: attach with LOOP_CONFIGURE (one step, so no half-configured device exists), detach.
+// Loop devices: attach with LOOP_CONFIGURE (one step, so no half-configured device exists), detach, ask
+// which file is served.
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <linux/major.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "arguments.h"
@@ -39,6 +41,18 @@ struct LoopRequest {
   bool direct_io = true;
   uint32_t block_size = 0;  // 0: the kernel's choice
 };
+
+// A file as JavaScript knows it: what lstat says, as doubles. The kernel's `lo_device` (huge_encode_dev)
+// has the bits of st_dev; only `struct loop_info` has the old 16 bits.
+struct LoopFile {
+  double dev = 0;
+  double ino = 0;
+  bool operator!=(const LoopFile& other) const { return dev != other.dev || ino != other.ino; }
+};
+
+LoopFile FileOf(const loop_info64& info) {
+  return {static_cast<double>(info.lo_device), static_cast<double>(info.lo_inode)};
+}
 
 Outcome Failed(int error, const char* syscall, const std::string& path, std::string detail = "") {
   return {Failure{error, syscall, path, "", std::move(detail)}, nullptr};
@@ -134,18 +148,44 @@ void StayAttached(int device, loop_info64* info) {
   ioctl(device, LOOP_SET_STATUS64, info);
 }
 
+std::optional<Failure> CheckLoopDevice(const std::string& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) return Failure{errno, "stat", path, "", ""};
+  if (S_ISBLK(status.st_mode) && major(status.st_rdev) == LOOP_MAJOR) return std::nullopt;
+  return Failure{ENOTBLK, "ioctl", path, "", "not a loop device"};
+}
+
+// ESTALE when the device serves another file by now: numbers are given out again.
+std::optional<Failure> CheckServes(int device, const std::string& path, const LoopFile& expected) {
+  loop_info64 info = {};
+  if (ioctl(device, LOOP_GET_STATUS64, &info) != 0) return Failure{errno, "ioctl", path, "", ""};
+  if (FileOf(info) != expected) return Failure{ESTALE, "ioctl", path, "", "serves another file"};
+  return std::nullopt;
+}
+
+// Why the exclusive open failed. A device in use that serves another file is ESTALE: nothing to wait for.
+Failure NotOpened(int error, const std::string& path, const std::optional<LoopFile>& expected) {
+  if (error != EBUSY) return Failure{error, "open", path, "", ""};
+  if (expected) {
+    const File shared(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (shared.ok()) {
+      if (auto failure = CheckServes(shared.fd(), path, *expected)) return *failure;
+    }
+  }
+  return Failure{EBUSY, "open", path, "", "mounted or claimed by another"};
+}
+
 // LOOP_CLR_FD on a device that is open elsewhere answers 0 and detaches at the last close (since
 // Linux 3.7). The door promises EBUSY: the exclusive open refuses mounted and claimed devices, and
 // keeps others from mounting meanwhile; what the status then says tells plain openers.
-Outcome RunDetach(const std::string& path) {
-  struct stat status;
-  if (stat(path.c_str(), &status) != 0) return Failed(errno, "stat", path);
-  if (!S_ISBLK(status.st_mode) || major(status.st_rdev) != LOOP_MAJOR) {
-    return Failed(ENOTBLK, "ioctl", path, "not a loop device");
-  }
+//
+// The expected file is compared on that very descriptor: while it is open, nobody can let the device go.
+Outcome RunDetach(const std::string& path, const std::optional<LoopFile>& expected) {
+  if (auto failure = CheckLoopDevice(path)) return {failure, nullptr};
   const File device(open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
-  if (!device.ok()) {
-    return Failed(errno, "open", path, errno == EBUSY ? "mounted or claimed by another" : "");
+  if (!device.ok()) return {NotOpened(errno, path, expected), nullptr};
+  if (expected) {
+    if (auto failure = CheckServes(device.fd(), path, *expected)) return {failure, nullptr};
   }
   for (int tries = 0; tries < kDetachTriesMax; tries++) {
     if (ioctl(device.fd(), LOOP_CLR_FD) != 0) return Failed(errno, "ioctl", path);
@@ -157,6 +197,43 @@ Outcome RunDetach(const std::string& path) {
     Pause();
   }
   return Failed(EBUSY, "ioctl", path, "open in another process");
+}
+
+Outcome RunStatus(const std::string& path) {
+  if (auto failure = CheckLoopDevice(path)) return {failure, nullptr};
+  // Not exclusive: it has to answer for mounted devices, and must not keep others from mounting.
+  const File device(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!device.ok()) return errno == ENXIO ? Outcome{} : Failed(errno, "open", path);
+  loop_info64 info = {};
+  if (ioctl(device.fd(), LOOP_GET_STATUS64, &info) != 0) {
+    return errno == ENXIO ? Outcome{} : Failed(errno, "ioctl", path);
+  }
+  const LoopFile file = FileOf(info);
+  return {std::nullopt, [file](Napi::Env env) -> Napi::Value {
+            Napi::Object result = Napi::Object::New(env);
+            result.Set("dev", file.dev);
+            result.Set("ino", file.ino);
+            return result;
+          }};
+}
+
+bool ReadNumber(Napi::Env env, Napi::Value value, const char* name, double* out) {
+  if (env.IsExceptionPending()) return false;
+  if (!value.IsNumber()) return Refuse(env, std::string(name) + " must be a number");
+  *out = value.As<Napi::Number>().DoubleValue();
+  return true;
+}
+
+// Undefined: whichever file it is.
+bool ReadExpected(Napi::Env env, Napi::Value value, std::optional<LoopFile>* out) {
+  if (value.IsUndefined()) return true;
+  Napi::Object options;
+  LoopFile file;
+  if (!OptionsArgument(env, value, &options)) return false;
+  if (!ReadNumber(env, options.Get("dev"), "dev", &file.dev)) return false;
+  if (!ReadNumber(env, options.Get("ino"), "ino", &file.ino)) return false;
+  *out = file;
+  return true;
 }
 
 bool ReadBlockSize(Napi::Env env, Napi::Value value, uint32_t* out) {
@@ -190,8 +267,16 @@ Napi::Value LoopAttach(const Napi::CallbackInfo& info) {
 
 Napi::Value LoopDetach(const Napi::CallbackInfo& info) {
   std::string path;
+  std::optional<LoopFile> expected;
   if (!PathArgument(info.Env(), info[0], "path", &path)) return {};
-  return RunTask(info.Env(), {"ioctl", path}, [path] { return RunDetach(path); });
+  if (!ReadExpected(info.Env(), info[1], &expected)) return {};
+  return RunTask(info.Env(), {"ioctl", path}, [path, expected] { return RunDetach(path, expected); });
+}
+
+Napi::Value LoopStatus(const Napi::CallbackInfo& info) {
+  std::string path;
+  if (!PathArgument(info.Env(), info[0], "path", &path)) return {};
+  return RunTask(info.Env(), {"ioctl", path}, [path] { return RunStatus(path); });
 }
 
 }  // namespace holdfast

@@ -2,9 +2,9 @@
  * Goal: a loop device is attached exactly as asked and is gone exactly when the promise says so.
  * Method: real devices; the witness is sysfs, never our own answer.
  */
-import { closeSync, openSync, statSync } from 'node:fs';
+import { closeSync, linkSync, lstatSync, openSync, statSync, unlinkSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { blockDeviceSize, loopAttach, loopDetach, mount, umount } from './index.ts';
+import { blockDeviceSize, loopAttach, loopDetach, loopStatus, mount, umount } from './index.ts';
 import { isRoot, loopAttribute, MIB, run, Scratch } from './scratch.ts';
 
 describe.runIf(isRoot)('loop devices (need root)', () => {
@@ -119,6 +119,66 @@ describe.runIf(isRoot)('loop devices (need root)', () => {
     );
   });
 
+  it.each(['ext4', 'xfs', 'tmpfs'])(
+    'tells which file a device serves, as lstat does, on %s',
+    async (type) => {
+      const folder = scratch.folder('mnt');
+      let below: string | undefined;
+      if (type === 'tmpfs') await mount({ source: type, target: folder, type });
+      else {
+        const backingFile = scratch.image('below', 320 * MIB);
+        run(`mkfs.${type}`, ['-q', backingFile]);
+        below = (await loopAttach({ backingFile })).path;
+        await mount({ source: below, target: folder, type });
+      }
+      const image = scratch.image('mnt/image', MIB);
+      const { dev, ino } = lstatSync(image);
+      const { path } = await loopAttach({ backingFile: image });
+      expect(await loopStatus(path)).toEqual({ dev, ino });
+      if (below !== undefined) {
+        const { dev: belowDev, ino: belowIno } = lstatSync(`${scratch.dir}/below`);
+        expect(await loopStatus(below)).toEqual({ dev: belowDev, ino: belowIno });
+      }
+      await loopDetach(path);
+      expect(await loopStatus(path)).toBeUndefined();
+    },
+  );
+
+  it('tells the same file under another path, and after its name is gone', async () => {
+    const image = scratch.image('image', MIB);
+    const { dev, ino } = lstatSync(image);
+    linkSync(image, `${scratch.dir}/other`);
+    const { path } = await loopAttach({ backingFile: `${scratch.dir}/other` });
+    expect(loopAttribute(path, 'backing_file')).toBe(`${scratch.dir}/other`);
+    unlinkSync(`${scratch.dir}/other`);
+    expect(await loopStatus(path)).toEqual({ dev, ino });
+    await loopDetach(path, { dev, ino });
+    expect(loopAttribute(path, 'backing_file')).toBeUndefined();
+  });
+
+  it("leaves a device that is another's by now: numbers are given out again", async () => {
+    const { dev, ino } = lstatSync(scratch.image('ours', 16 * MIB));
+    const theirs = scratch.image('theirs', 16 * MIB);
+    const { path } = await loopAttach({ backingFile: theirs });
+    const stale = { code: 'ESTALE', syscall: 'ioctl', path };
+    for (const other of [
+      { dev, ino },
+      { dev: dev + 1, ino: lstatSync(theirs).ino },
+    ]) {
+      await expect(loopDetach(path, other)).rejects.toMatchObject(stale);
+    }
+    run('mkfs.ext4', ['-q', path]);
+    const folder = scratch.folder('mnt');
+    await mount({ source: path, target: folder, type: 'ext4' });
+    await expect(loopDetach(path, { dev, ino })).rejects.toMatchObject(stale);
+    await expect(loopDetach(path, lstatSync(theirs))).rejects.toMatchObject({ code: 'EBUSY' });
+    await umount(folder);
+    expect(loopAttribute(path, 'backing_file')).toBe(theirs);
+    expect(loopAttribute(path, 'autoclear')).toBe('0');
+    await loopDetach(path, lstatSync(theirs));
+    await expect(loopDetach(path, lstatSync(theirs))).rejects.toMatchObject({ code: 'ENXIO' });
+  });
+
   it('refuses files that cannot be a disk, with the reason', async () => {
     const message = (size: number) => `its size of ${size} bytes is not a multiple of 512 above 0`;
     for (const size of [0, 511, 513]) {
@@ -152,8 +212,10 @@ describe.runIf(isRoot)('loop devices (need root)', () => {
     const image = scratch.image('image', MIB);
     for (const path of [image, '/dev/null']) {
       await expect(loopDetach(path)).rejects.toMatchObject({ code: 'ENOTBLK', path });
+      await expect(loopStatus(path)).rejects.toMatchObject({ code: 'ENOTBLK', path });
       await expect(blockDeviceSize(path)).rejects.toMatchObject({ code: 'ENOTBLK', path });
     }
+    await expect(loopStatus('/dev/loop-none')).rejects.toMatchObject({ code: 'ENOENT' });
     await expect(loopDetach('/dev/loop-none')).rejects.toMatchObject({ code: 'ENOENT' });
     await expect(blockDeviceSize('/dev/none')).rejects.toMatchObject({ code: 'ENOENT' });
     expect(statSync(image).size).toBe(MIB);

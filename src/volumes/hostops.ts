@@ -63,6 +63,8 @@ export interface LoopFacts {
   readonly backingFile: string;
   /** The file was unlinked while attached. */
   readonly deleted: boolean;
+  /** Who the file is, under any path. Undefined when the kernel doesn't tell: no right to ask, no device node, or its file system hangs. */
+  readonly file: FileIdentity | undefined;
 }
 
 export interface Space {
@@ -110,8 +112,8 @@ export interface HostOps {
 
   /** A loop device with direct I/O over the image. @returns its path */
   attachLoop(image: string): Promise<string>;
-  /** Fine when it doesn't serve this image (any more): numbers are given out again. @throws Conflict while it is mounted or open */
-  detachLoop(device: string, image: string): Promise<void>;
+  /** Fine when it serves another file or none by now: numbers are given out again. @throws Conflict while it is mounted or open */
+  detachLoop(loop: LoopFacts): Promise<void>;
   loops(): Promise<readonly LoopFacts[]>;
   /** Size in bytes of a block device, as the kernel serves it. */
   deviceSize(device: string): Promise<number>;

@@ -15,14 +15,40 @@ describe('readLoops', () => {
   it('takes a number without a file for free', async () => {
     await addLoop('loop0', '/a.img');
     await mkdir(join(root, 'loop1'));
-    const loops = await readLoops(root);
-    expect(loops.map(({ path }) => path)).toEqual(['/dev/loop0']);
+    const asked: string[] = [];
+    const loops = await readLoops(async (device) => {
+      asked.push(device);
+      return { dev: 1, ino: 2 };
+    }, root);
+    expect(loops).toMatchObject([{ path: '/dev/loop0', file: { dev: 1, ino: 2 } }]);
+    expect(asked).toEqual(['/dev/loop0']);
   });
 
   it('fails rather than take an unreadable device for free', async () => {
     await mkdir(join(root, 'loop0/loop/backing_file'), { recursive: true });
     await writeFile(join(root, 'loop0/dev'), '7:0\n');
-    await expect(readLoops(root)).rejects.toMatchObject({ code: 'HostFailed' });
+    const untold = async () => undefined;
+    await expect(readLoops(untold, root)).rejects.toMatchObject({ code: 'HostFailed' });
+  });
+
+  it('keeps a device whose file is not told, and fails when asking for it does', async () => {
+    await addLoop('loop0', '/a.img');
+    const [loop] = await readLoops(async () => undefined, root);
+    expect(loop).toMatchObject({ backingFile: '/a.img', file: undefined });
+    const failing = () => Promise.reject(Object.assign(new Error('EAGAIN'), { code: 'EAGAIN' }));
+    await expect(readLoops(failing, root)).rejects.toMatchObject({ code: 'HostFailed' });
+  });
+
+  it('tells path and identity of one file when the number is given to another meanwhile', async () => {
+    await addLoop('loop0', '/a.img');
+    let ino = 1;
+    const [loop] = await readLoops(async () => {
+      const told = { dev: 1, ino };
+      ino = 2;
+      await addLoop('loop0', '/b.img');
+      return told;
+    }, root);
+    expect(loop).toMatchObject({ backingFile: '/b.img', file: { dev: 1, ino: 2 } });
   });
 });
 

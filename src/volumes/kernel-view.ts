@@ -3,7 +3,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { hasErrno } from '../base/errors.ts';
 import { parseMountinfo, type MountEntry } from '../devices/index.ts';
 import { hostFailure } from './host-failure.ts';
-import type { LoopFacts } from './hostops.ts';
+import type { FileIdentity, LoopFacts } from './hostops.ts';
 
 /** Counting holders walks every process's files; after this long the answer is "not cheaply known". */
 const HOLDERS_BUDGET_MS = 250;
@@ -13,22 +13,36 @@ const DELETED = ' (deleted)';
  * loop(4): /sys/block/loopN/loop/ exists only while a file is attached.
  * @throws HostFailed when a device can't be read: taken for free, its image would be deleted under it.
  */
-export async function readLoops(sysBlock = '/sys/block'): Promise<LoopFacts[]> {
+export async function readLoops(fileOf: FileOf, sysBlock = '/sys/block'): Promise<LoopFacts[]> {
   const names = (await readdir(sysBlock)).filter((name) => /^loop\d+$/.test(name));
-  const found = await Promise.all(names.map((name) => readLoop(sysBlock, name)));
-  return found.filter((loop) => loop !== undefined);
+  const found: LoopFacts[] = [];
+  // One by one: each question to a device takes one of the addon's threads.
+  for (const name of names) {
+    const loop = await readLoop(fileOf, sysBlock, name);
+    if (loop) found.push(loop);
+  }
+  return found;
 }
+
+/** @returns the file that a device (its path) serves; undefined when it isn't told */
+export type FileOf = (device: string) => Promise<FileIdentity | undefined>;
 
 /** Not attached, or detached while we looked. */
 const NOT_ATTACHED = ['ENOENT', 'ENODEV', 'ENXIO'];
 
-async function readLoop(sysBlock: string, name: string): Promise<LoopFacts | undefined> {
+async function readLoop(
+  fileOf: FileOf,
+  sysBlock: string,
+  name: string,
+): Promise<LoopFacts | undefined> {
+  const readBacking = () => readFile(`${sysBlock}/${name}/loop/backing_file`, 'utf8');
   try {
-    const [file, dev] = await Promise.all([
-      readFile(`${sysBlock}/${name}/loop/backing_file`, 'utf8'),
-      readFile(`${sysBlock}/${name}/dev`, 'utf8'),
-    ]);
-    const backing = file.replace(/\n$/, '');
+    const line = await readBacking();
+    const file = await fileOf(`/dev/${name}`);
+    // Given to another file meanwhile: path and identity have to be of one.
+    if ((await readBacking()) !== line) return await readLoop(fileOf, sysBlock, name);
+    const dev = await readFile(`${sysBlock}/${name}/dev`, 'utf8');
+    const backing = line.replace(/\n$/, '');
     const deleted = backing.endsWith(DELETED);
     const [major = 0, minor = 0] = dev.trim().split(':').map(Number);
     return {
@@ -37,6 +51,7 @@ async function readLoop(sysBlock: string, name: string): Promise<LoopFacts | und
       minor,
       backingFile: deleted ? backing.slice(0, -DELETED.length) : backing,
       deleted,
+      file,
     };
   } catch (thrown) {
     if (NOT_ATTACHED.some((errno) => hasErrno(thrown, errno))) return undefined;

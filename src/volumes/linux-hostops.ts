@@ -19,6 +19,7 @@ import { blockDeviceSize, loopAttach, loopDetach, mount, umount } from '../../na
 import { runChild } from './child.ts';
 import { hostFailure } from './host-failure.ts';
 import { countHolders, readLoops, readMounts, readMountsEverywhere } from './kernel-view.ts';
+import { LoopFiles } from './loop-files.ts';
 import { formatImage } from './mkfs.ts';
 import { MARKER } from './places.ts';
 import type {
@@ -52,9 +53,11 @@ const BLKID_NOTHING = 2;
 export class LinuxHostOps implements HostOps {
   readonly privileged: boolean;
   readonly #clock: Clock;
+  readonly #loopFiles: LoopFiles;
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
+    this.#loopFiles = new LoopFiles(clock);
     this.privileged = hasCapability(CAP_SYS_ADMIN);
   }
 
@@ -251,15 +254,20 @@ export class LinuxHostOps implements HostOps {
     return device.path;
   }
 
-  async detachLoop(device: string, image: string): Promise<void> {
+  async detachLoop({ path: device, file }: LoopFacts): Promise<void> {
+    if (!file) {
+      throw new HoldfastError(
+        this.privileged ? 'Conflict' : 'PermissionDenied',
+        `detach ${device}: the kernel doesn't tell which file it serves, so it could be another's by now`,
+        { hint: `see what holds it: losetup -l ${device}` },
+      );
+    }
     for (let tries = 1; ; tries += 1) {
-      const loops = await readLoops();
-      // Somebody else let it go meanwhile, and its number may be another's by now.
-      if (!loops.some((loop) => loop.path === device && loop.backingFile === image)) return;
       try {
-        return await loopDetach(device);
+        return await loopDetach(device, file);
       } catch (thrown) {
-        if (hasErrno(thrown, 'ENXIO')) return;
+        // Somebody else let it go meanwhile; ESTALE: its number is another's by now.
+        if (hasErrno(thrown, 'ENXIO') || hasErrno(thrown, 'ESTALE')) return;
         if (!hasErrno(thrown, 'EBUSY') || tries >= DETACH_TRIES)
           throw hostFailure(thrown, `detach ${device}`);
         await this.#clock.sleep(DETACH_WAIT_MS);
@@ -268,7 +276,7 @@ export class LinuxHostOps implements HostOps {
   }
 
   loops(): Promise<readonly LoopFacts[]> {
-    return readLoops();
+    return readLoops((device) => this.#loopFiles.of(device));
   }
 
   deviceSize(device: string): Promise<number> {

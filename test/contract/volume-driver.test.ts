@@ -5,6 +5,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -21,6 +22,7 @@ import type { HoldfastError } from '../../src/base/errors.ts';
 import { undoStepsOf } from '../../src/volumes/planner.ts';
 import { DirDriver } from '../../src/volumes/drivers/dir.ts';
 import { LoopDriver } from '../../src/volumes/drivers/loop.ts';
+import { attachedFiles } from '../crash/volume-view.ts';
 import { DriverBench, driverContract, type DriverShape } from './volume-driver.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -172,11 +174,17 @@ describe.runIf(isRoot)('a loop volume refuses (needs root: loop devices and moun
 
   test("to let go of a device that is another's by now: numbers are given out again", async () => {
     await bench.operate('attach', { attachmentsAfter: 1 });
-    const [device] = (await bench.observe()).devices;
-    await bench.hostOps.detachLoop(device!, `${bench.data}.another`);
-    expect((await bench.observe()).devices).toEqual([device]);
-    await bench.hostOps.detachLoop(device!, bench.data);
-    await bench.hostOps.detachLoop(device!, bench.data);
+    const loops = await bench.hostOps.loops();
+    const ours = loops.find(({ backingFile }) => backingFile === bench.data)!;
+    const another = path.join(bench.folder, 'another.img');
+    writeFileSync(another, '');
+    truncateSync(another, 16 * MiB);
+    const device = await bench.hostOps.attachLoop(another);
+    // As a look at the devices tells it that is a moment old.
+    await bench.hostOps.detachLoop({ ...ours, path: device });
+    expect(attachedFiles()).toContainEqual({ device, file: another });
+    await bench.hostOps.detachLoop(ours);
+    await bench.hostOps.detachLoop(ours);
     expect((await bench.observe()).devices).toEqual([]);
   });
 
@@ -186,6 +194,99 @@ describe.runIf(isRoot)('a loop volume refuses (needs root: loop devices and moun
       code: 'Conflict',
     });
     expect(existsSync(bench.data)).toBe(true);
+  });
+});
+
+describe.runIf(isRoot)('an image under another path (needs root: loop devices and mounts)', () => {
+  let bench: DriverBench;
+  const at = (...names: string[]): string => path.join(bench.folder, ...names);
+  beforeEach(() => {
+    bench = new DriverBench(EXT4);
+  });
+  afterEach(() => bench.clean());
+
+  /** As losetup(8) tells it: device and path, one for each device over any file of this name. */
+  const devices = () => attachedFiles().filter(({ file }) => file.endsWith(`/${bench.id}.img`));
+
+  async function attachThroughBindMount(): Promise<string> {
+    await bench.operate('create');
+    mkdirSync(at('alias'));
+    execFileSync('mount', ['--bind', bench.service.path, at('alias')]);
+    const device = await bench.hostOps.attachLoop(at('alias', path.basename(bench.data)));
+    expect(devices()).toEqual([{ device, file: at('alias', path.basename(bench.data)) }]);
+    return device;
+  }
+
+  test('attached by hand through a bind mount: that device is used, no second one is made', async () => {
+    const device = await attachThroughBindMount();
+    await bench.operate('mount', { attached: true });
+    expect(devices()).toHaveLength(1);
+    expect(await bench.observe()).toMatchObject({
+      devices: [device],
+      mountPoint: bench.target,
+      otherMounts: [],
+    });
+    await bench.operate('unmount', { attached: true });
+    expect(devices()).toEqual([]);
+  });
+
+  test('mounted by hand through a bind mount: it is seen, and nothing is removed', async () => {
+    const device = await attachThroughBindMount();
+    mkdirSync(at('hand'));
+    execFileSync('mount', [device, at('hand')]);
+    expect(await bench.observe()).toMatchObject({
+      devices: [device],
+      otherMounts: [at('hand')],
+    });
+    const conflict = { code: 'Conflict' };
+    await expect(bench.operate('remove', { attached: true })).rejects.toMatchObject(conflict);
+    await expect(bench.steps('remove', ['unlink-image'])).rejects.toMatchObject(conflict);
+    await expect(bench.steps('create', ['allocate-image'], true)).rejects.toMatchObject(conflict);
+    expect(existsSync(bench.data)).toBe(true);
+  });
+
+  test('attached twice by hand: it is not mounted', async () => {
+    await attachThroughBindMount();
+    await bench.hostOps.attachLoop(bench.data);
+    await expect(bench.operate('mount', { attached: true })).rejects.toMatchObject({
+      code: 'Conflict',
+      message: expect.stringContaining('2 loop devices') as string,
+    });
+    expect((await bench.observe()).mountPoint).toBeUndefined();
+    expect(devices()).toHaveLength(2);
+  });
+
+  test('attached before its file system was lazily unmounted and mounted again: no second device', async () => {
+    mkdirSync(bench.service.path);
+    writeFileSync(at('disk'), '');
+    truncateSync(at('disk'), 64 * MiB);
+    execFileSync('mkfs.ext4', ['-q', at('disk')]);
+    const disk = await bench.hostOps.attachLoop(at('disk'));
+    execFileSync('mount', [disk, bench.service.path]);
+    await bench.operate('create');
+    await bench.operate('attach', { attachmentsAfter: 1 });
+    const before = await bench.observe();
+    execFileSync('umount', ['--lazy', bench.service.path]);
+    execFileSync('mount', [disk, bench.service.path]);
+    expect(devices()).toMatchObject([{ file: `/${bench.id}.img` }]);
+    expect(await bench.observe()).toEqual(before);
+    await bench.operate('mount', { attached: true });
+    expect(devices()).toMatchObject([{ device: before.devices[0] }]);
+    await bench.operate('unmount', { attached: true });
+    expect(devices()).toEqual([]);
+  });
+
+  test('another file at the path of one that is attached: that device is not taken for its own', async () => {
+    await bench.operate('create');
+    await bench.operate('attach', { attachmentsAfter: 1 });
+    mkdirSync(at('copies'));
+    copyFileSync(bench.data, at('copies', path.basename(bench.data)));
+    execFileSync('mount', ['--bind', at('copies'), bench.service.path]);
+    await expect(bench.operate('mount', { attached: true })).rejects.toMatchObject({
+      code: 'Conflict',
+      message: expect.stringContaining('was replaced') as string,
+    });
+    expect(devices()).toHaveLength(1);
   });
 });
 

@@ -13,6 +13,7 @@ import type {
   Observation,
   StepFindings,
 } from '../../src/volumes/drivers/driver.ts';
+import type { MountEntry } from '../../src/devices/index.ts';
 import { LinuxHostOps } from '../../src/volumes/linux-hostops.ts';
 import {
   AT_REST,
@@ -117,13 +118,22 @@ export class DriverBench {
 
   /** Leaves nothing, whatever the test did. */
   async clean(): Promise<void> {
-    for (const mount of (await this.hostOps.mounts()).toReversed()) {
-      if (mount.mountPoint.startsWith(`${this.folder}/`))
-        await this.hostOps.unmount(mount.mountPoint);
-    }
-    for (const { path: device, backingFile } of await this.hostOps.loops()) {
-      if (backingFile.startsWith(`${this.folder}/`))
-        await this.hostOps.detachLoop(device, backingFile);
+    const loops = await this.hostOps.loops();
+    const ours = loops.filter(({ backingFile }) => path.basename(backingFile) === `${this.id}.img`);
+    const isOurs = ({ major, minor }: MountEntry): boolean =>
+      ours.some((loop) => loop.major === major && loop.minor === minor);
+    const unmountAll = async (which: (mount: MountEntry) => boolean): Promise<void> => {
+      for (const mount of (await this.hostOps.mounts()).toReversed()) {
+        if (mount.mountPoint.startsWith(`${this.folder}/`) && which(mount))
+          await this.hostOps.unmount(mount.mountPoint);
+      }
+    };
+    // A device holds the mount that its image was opened through: it goes first.
+    await unmountAll(isOurs);
+    for (const loop of ours) await this.hostOps.detachLoop(loop);
+    await unmountAll(() => true);
+    for (const loop of loops) {
+      if (loop.backingFile.startsWith(`${this.folder}/`)) await this.hostOps.detachLoop(loop);
     }
   }
 

@@ -4,7 +4,15 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, mkdirSync, renameSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MiB } from '../../src/base/bytes.ts';
@@ -12,8 +20,7 @@ import { openEngine, type Engine } from '../../src/engine/index.ts';
 import { VolumeManager, type ServiceConfig } from '../../src/volumes/index.ts';
 import { VolumeProcess } from '../crash/volume-process.ts';
 import { tearDown } from '../crash/volume-site.ts';
-import { kernelView } from '../crash/volume-view.ts';
-import { dataIn } from '../crash/volume-view.ts';
+import { attachedFiles, dataIn, kernelView } from '../crash/volume-view.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -178,6 +185,33 @@ describe.runIf(isRoot)('loop volumes (needs root: loop devices and mounts)', () 
     await once(holder, 'close');
     await volumes.remove('a');
     expect(view()).toMatchObject({ images: [], attached: [] });
+  });
+
+  test('what is mounted by hand through another path of its image is not removed, and not mounted from a second device', async () => {
+    const { spec } = await create('a');
+    mkdirSync(at('alias'));
+    mkdirSync(at('hand'));
+    execFileSync('mount', ['--bind', at('images'), at('alias')]);
+    const alias = at('alias', `${spec.id}.img`);
+    execFileSync('mount', ['-o', 'loop', alias, at('hand')]);
+    const conflict = {
+      code: 'Conflict',
+      message: expect.stringContaining(at('hand')) as string,
+    };
+    await expect(volumes.remove('a', { force: true })).rejects.toMatchObject(conflict);
+    writeFileSync(at('hand', 'file'), 'theirs');
+    const { status } = await volumes.mount('a');
+    const over = attachedFiles().filter(({ file }) => file.endsWith(`/${spec.id}.img`));
+    expect(over).toEqual([{ device: status.device, file: alias }]);
+    // One device, so one file system: what is written here is there at once.
+    expect(readFileSync(path.join(status.mountPoint!, 'file'), 'utf8')).toBe('theirs');
+    await volumes.unmount('a');
+    expect(view()).toMatchObject({ mounted: [], images: [`${spec.id}.img`] });
+    execFileSync('umount', [at('hand')]);
+    await volumes.remove('a');
+    expect(view()).toMatchObject({ images: [] });
+    expect(attachedFiles().filter(({ file }) => file === alias)).toEqual([]);
+    execFileSync('umount', [at('alias')]);
   });
 
   describe('on a disk that is full', () => {

@@ -20,6 +20,7 @@ async function redoAllocate(loops: readonly LoopFacts[]): Promise<string[]> {
   const hostOps = {
     realPath: async (path: string) => path,
     ensureDirectory: async () => undefined,
+    inspect: async () => undefined,
     loops: async () => loops,
     unlink: async (path: string) => void acts.push(`unlink ${path}`),
     createImage: async ({ path }: { path: string }) => {

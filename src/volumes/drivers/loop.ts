@@ -14,6 +14,7 @@ import {
   type StepContext,
   type StepTable,
 } from './driver.ts';
+import { devicesOver, deviceToUse } from './image-devices.ts';
 
 /**
  * An image file `<service.path>/<id>.img` with ext4 or xfs on it, served by a loop device with direct
@@ -66,7 +67,7 @@ export class LoopDriver implements Driver {
     const path = await this.#image(volume.spec, service);
     const target = await this.#target(volume.spec);
     const facts = await this.#site.hostOps.inspect(path);
-    const loops = view.loops.filter((loop) => loop.backingFile === path);
+    const loops = devicesOver(view.loops, path, facts);
     const here = view.mounts.filter((mount) => mount.mountPoint === target);
     const own = here.find((mount) => loops.some((loop) => isOn(mount, loop)));
     const others = (view.everywhere ?? view.mounts).filter(
@@ -140,17 +141,8 @@ export class LoopDriver implements Driver {
 
   async #attach({ volume, service, found }: StepContext): Promise<void> {
     const path = await this.#image(volume.spec, service);
-    const loops = await this.#loops(path);
-    if (loops.some((loop) => loop.deleted)) {
-      throw new HoldfastError(
-        'Conflict',
-        `${path} was replaced while ${loops[0]?.path} still serves the file it was before`,
-        {
-          hint: 'detach that device first',
-        },
-      );
-    }
-    const device = loops[0]?.path ?? (await this.#site.hostOps.attachLoop(path));
+    const { loops, file } = await this.#over(path);
+    const device = deviceToUse(loops, path, file) ?? (await this.#site.hostOps.attachLoop(path));
     found.device = device;
     const sizeBytes = await this.#site.hostOps.deviceSize(device);
     if (sizeBytes === volume.spec.sizeBytes) return;
@@ -223,7 +215,7 @@ export class LoopDriver implements Driver {
   }
 
   async #mountsAt({ volume, service }: StepContext, target: string) {
-    const loops = await this.#loops(await this.#image(volume.spec, service));
+    const { loops } = await this.#over(await this.#image(volume.spec, service));
     const mounts = await this.#site.hostOps.mounts();
     const here = mounts.filter((mount) => mount.mountPoint === target);
     const isOwn = (mount: MountEntry): boolean => loops.some((loop) => isOn(mount, loop));
@@ -275,10 +267,10 @@ export class LoopDriver implements Driver {
   }
 
   async #detach({ volume, service, kind, found }: StepContext): Promise<void> {
-    const image = await this.#image(volume.spec, service);
-    for (const loop of await this.#loops(image)) {
+    const { loops } = await this.#over(await this.#image(volume.spec, service));
+    for (const loop of loops) {
       try {
-        await this.#site.hostOps.detachLoop(loop.path, image);
+        await this.#site.hostOps.detachLoop(loop);
       } catch (thrown) {
         // The volume is unmounted, which is what was asked for; that somebody else (another mount
         // namespace, a prober) still has the device open stays in the record.
@@ -293,7 +285,7 @@ export class LoopDriver implements Driver {
 
   async #unlinkImage({ volume, service }: StepContext): Promise<void> {
     const path = await this.#image(volume.spec, service);
-    const loops = await this.#loops(path);
+    const { loops } = await this.#over(path);
     if (loops.length > 0) {
       throw new HoldfastError(
         'Conflict',
@@ -306,8 +298,10 @@ export class LoopDriver implements Driver {
     await this.#site.hostOps.unlink(path);
   }
 
-  async #loops(image: string): Promise<readonly LoopFacts[]> {
-    return (await this.#site.hostOps.loops()).filter((loop) => loop.backingFile === image);
+  /** The image file, and the loop devices over it. */
+  async #over(image: string) {
+    const file = await this.#site.hostOps.inspect(image);
+    return { file, loops: devicesOver(await this.#site.hostOps.loops(), image, file) };
   }
 
   /** Links resolved, because the kernel names a loop device's file so. */
