@@ -13,7 +13,7 @@ import { openLmdb } from './backends/lmdb.ts';
 import { openMemory } from './backends/memory.ts';
 import { openSqlite } from './backends/sqlite.ts';
 import { openEngine } from './index.ts';
-import { LEASE_CONFIRM_MS, LEASE_RETRY_MS } from './limits.ts';
+import { LEASE_CONFIRM_MS, LEASE_RETRY_MS, LEASES_MAX } from './limits.ts';
 import { LocalEngine } from './local-engine.ts';
 import { encodeIdentity, FORMAT, formatOf, IDENTITY_KEY } from './record.ts';
 import { initialWrites, recover } from './recover.ts';
@@ -174,6 +174,18 @@ test('a grant and an end of unknown outcome are what the disk says', async () =>
   backend.trouble = 'full';
   await expect(engine.leases.grant(5)).rejects.toMatchObject({ code: 'NoSpace' });
   expect(await engine.leases.list()).toEqual([]);
+  await engine.close();
+});
+
+test('no more leases than are allowed, also when they are asked for at once', async () => {
+  const engine = await openEngine({ backend: 'memory', path: '', clock: new FakeClock() });
+  const asked = Array.from({ length: LEASES_MAX + 1 }, () => engine.leases.grant(60));
+  const refused = (await Promise.allSettled(asked)).filter(({ status }) => status === 'rejected');
+  expect(refused).toMatchObject([{ reason: { code: 'Unavailable', retry: 'later' } }]);
+  const [first] = await engine.leases.list();
+  await engine.leases.revoke(first!.id);
+  await engine.leases.grant(60);
+  await expect(engine.leases.grant(60)).rejects.toMatchObject({ code: 'Unavailable' });
   await engine.close();
 });
 
