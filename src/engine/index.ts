@@ -14,6 +14,8 @@
  *   store.ts         libkv's contract        local-store.ts  that contract over the engine
  *   lease.ts         leases and their time   lease-*.ts  their records, their part of a batch
  *   lock.ts          locks, over tickets     election.ts leaders, over locks (both use only the contract)
+ *   check.ts         every invariant         offline.ts  a store looked into without its engine
+ *   backup.ts dump.ts  out and back in       inspect.ts  those, in a process of their own
  *
  * Invariants: a value and its log entry are one backend transaction. A write is answered after the sync,
  * and no read or watch shows it earlier. A revision is never used twice. Idle means idle: reads and open

@@ -2,12 +2,12 @@
 import { corrupt } from './log.ts';
 import { decodeIdentity, IDENTITY_KEY } from './record.ts';
 import { fileProblems } from './backends/file-problems.ts';
-import { copyStore, findStore } from './backends/snapshot.ts';
+import { copyStore, findStore, type FileBackend } from './backends/snapshot.ts';
 import { checkStore, Findings, type CheckOptions, type CheckReport } from './check.ts';
 import { HoldfastError } from '../base/errors.ts';
 import type { Backend, BackendOptions } from './backend.ts';
 
-export type FileBackend = 'sqlite' | 'lmdb';
+export type { FileBackend };
 
 /**
  * Opens a private copy of the store in `folder` (snapshot.ts). Closing it leaves the copy to the caller.

@@ -45,8 +45,8 @@ test.each(['sqlite', 'lmdb'] as const)(
       meanwhile.write = () => round(engine);
       meanwhile.times = 2;
       const report = await checkOffline(folder, tempDir('scratch'));
-      expect(meanwhile.times).toBe(0);
       expect(report).toMatchObject({ errors: 0, warnings: 0, findings: [] });
+      expect(meanwhile.times).toBe(0);
     } finally {
       meanwhile.times = 0;
       await engine.close();

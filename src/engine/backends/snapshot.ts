@@ -29,6 +29,8 @@ import { PAGE_BYTES } from './lmdb-pages.ts';
 import { fileBytes, freeBytes, notOurs, readStart, STORE_FILES, storeError } from './store-file.ts';
 import type { FileBackend } from './store-file.ts';
 
+export type { FileBackend };
+
 const WAL_HEADER_BYTES = 32;
 /** A checkpoint comes after 16 MiB of WAL at the earliest, a copy of such a store takes less. */
 const COPIES_MAX = 20;
