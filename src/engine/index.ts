@@ -12,6 +12,7 @@
  *   batch.ts         transactions applied    compact.ts  the log's low end
  *   watch.ts         watchers                limits.ts   every bound, with its reason
  *   store.ts         libkv's contract        local-store.ts  that contract over the engine
+ *   entry-lease.ts   its times to live       store-lock.ts   its locks
  *   lease.ts         leases and their time   lease-*.ts  their records, their part of a batch
  *   lock.ts          locks, over tickets     election.ts leaders, over locks (both use only the contract)
  *   check.ts         every invariant         offline.ts  a store looked into without its engine

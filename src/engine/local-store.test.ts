@@ -1,5 +1,6 @@
-/** Goal: what the suite can't see from outside: leases left behind, a log that was compacted, a place lost. */
+/** Goal: what the suite can't see from outside: leases left behind, a log that was compacted, a lost place, a restart. */
 import { expect, it } from 'vitest';
+import { tempDir } from '../../test/support/temp-dir.ts';
 import { LocalStore, openEngine } from './index.ts';
 
 const value = new Uint8Array(1);
@@ -82,5 +83,18 @@ it('tells who lost the place in the queue', async () => {
     await lock.unlock();
   } finally {
     await store.close();
+  }
+});
+
+it('gives its locks back when it closes: the next one waits for no time to live', async () => {
+  const path = tempDir('local-store');
+  const store = new LocalStore(await openEngine({ backend: 'sqlite', path }));
+  await store.lock('l', { ttlSeconds: week.ttlSeconds });
+  await store.close();
+  const again = new LocalStore(await openEngine({ backend: 'sqlite', path }));
+  try {
+    expect(await again.list('')).toEqual({ entries: [], more: false });
+  } finally {
+    await again.close();
   }
 });

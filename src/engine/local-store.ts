@@ -16,11 +16,11 @@ import type {
   KeyEvent,
   ListEntriesOptions,
   Lock,
-  StoreLockOptions,
   Previous,
   PutEntryOptions,
   ReadOptions,
   Store,
+  StoreLockOptions,
   StoreSupports,
   TreeEvent,
 } from './store.ts';
