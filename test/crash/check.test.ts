@@ -119,27 +119,6 @@ describe.each(BACKENDS)('%s', (backend) => {
     expect(await refusal(backend, folder, writer.acks)).toBeUndefined();
   }, 120_000);
 
-  test('copies taken while checkpoints and page reuse go on underneath', async () => {
-    const folder = path.join(tempDir('busy'), 'engine');
-    const engine = await openEngine({ backend, path: folder });
-    const big = (i: number): Promise<number> =>
-      engine.put(`big/${i % 40}`, Buffer.alloc(MiB, `${i} `));
-    for (let i = 0; i < 40; i += 1) await big(i);
-    let isDone = false;
-    const writing = (async () => {
-      for (let i = 0; !isDone; i += 1) await big(i);
-    })();
-    for (let i = 0; i < COPIES; i += 1) {
-      const { revision } = engine;
-      const report = await checkOffline(folder, tempDir('scratch'));
-      expect(report).toMatchObject({ errors: 0, findings: [] });
-      expect(report.revision).toBeGreaterThanOrEqual(revision);
-    }
-    isDone = true;
-    await writing;
-    await engine.close();
-  }, 120_000);
-
   test('100,000 keys take no more memory than a page of them', async () => {
     const folder = path.join(tempDir('large'), 'engine');
     const engine = await openEngine({ backend, path: folder });
