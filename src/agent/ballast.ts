@@ -31,8 +31,9 @@ export class Ballast {
    * @returns what to tell while there isn't; undefined when all is well. @throws what the file system does
    */
   async restore(): Promise<string | undefined> {
-    if (await this.#isWhole()) return undefined;
     const freeBytes = await this.#freeBytes();
+    const whole = await this.#isWhole();
+    if (whole && freeBytes >= BALLAST_BYTES) return undefined;
     if (freeBytes < PLENTY_BYTES) {
       return `the file system of ${this.#stateDir} is nearly full: ${formatBytes(freeBytes)} free; free ${formatBytes(PLENTY_BYTES)}`;
     }

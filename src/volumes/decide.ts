@@ -20,7 +20,7 @@ export const decideMount: Decide = ({ status }, seen) =>
 
 /** @throws Conflict when the image is gone: what is mounted is then the last there is of its data */
 export const decideUnmount: Decide = ({ spec, status }, seen) => {
-  if (seen.mountPoint !== undefined) refuseLastCopy(spec.name, seen);
+  if (seen.mountPoint !== undefined) refuseLastCopy(spec.name, seen, status.device);
   // A device that neither a mount nor an attachment needs is left over: unmounting lets it go, too.
   const leftOver = seen.devices.length > 0 && status.attachments.length === 0;
   if (seen.mountPoint === undefined && !leftOver) return 'nothing';
@@ -66,7 +66,7 @@ export function decideDetach(instance: Instance | undefined, force: boolean): De
       );
     }
     if (left.length === 0 && seen.mountPoint === undefined && !force)
-      refuseLastCopy(spec.name, seen);
+      refuseLastCopy(spec.name, seen, status.device);
     const facts = { ...factsOf(status.attachments, seen), attachmentsAfter: left.length };
     // Whoever mounted the device keeps it: taking it from under a mount loses data.
     return { facts: busy ? { ...facts, mounted: true } : facts, attachments: left };
@@ -108,12 +108,17 @@ export function decideRemove(force: boolean): Decide {
 }
 
 /** The kernel keeps a deleted file for as long as its loop device lives, and no longer. */
-function refuseLastCopy(name: string, { present, devices, path }: Observation): void {
-  if (present || devices.length === 0) return;
+function refuseLastCopy(
+  name: string,
+  { present, devices, path }: Observation,
+  recorded: string | undefined,
+): void {
+  const [held] = [...devices, recorded];
+  if (present || held === undefined) return;
   throw new HoldfastError(
     'Conflict',
-    `volume "${name}": its image ${path} is gone, and ${devices.join(', ')} has the last copy of its data`,
-    { hint: 'copy the files away first; then umount and losetup -d by hand' },
+    `volume "${name}": its image ${path} is not there any more, and ${held} may have the last copy of its data`,
+    { hint: 'put the image back, or copy the files away; then umount and losetup -d by hand' },
   );
 }
 

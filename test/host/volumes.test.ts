@@ -134,7 +134,7 @@ describe.runIf(isRoot)('loop volumes (needs root: loop devices and mounts)', () 
     await volumes.unmount('a');
   });
 
-  test('an image deleted under its mount is told; it can be unmounted, and forgotten with force only', async () => {
+  test('an image deleted under its mount is told; its last copy is not let go, nor forgotten while mounted', async () => {
     const { spec } = await create('a');
     await volumes.mount('a');
     unlinkSync(at('images', `${spec.id}.img`));
@@ -142,11 +142,33 @@ describe.runIf(isRoot)('loop volumes (needs root: loop devices and mounts)', () 
     const { status } = await volumes.get('a');
     expect(status).toMatchObject({ condition: { code: 'DataMissing' } });
     expect(status.mountPoint).toBeDefined();
-    await volumes.unmount('a');
-    expect(view()).toMatchObject({ attached: [], mounted: [], mountPoints: [] });
+    await expect(volumes.unmount('a')).rejects.toMatchObject({ code: 'Conflict' });
+    await expect(volumes.remove('a', { force: true })).rejects.toMatchObject({ code: 'Conflict' });
+    expect(view().mounted).toEqual([status.mountPoint]);
+    // By hand, once the files are copied away.
+    execFileSync('umount', [status.mountPoint!]);
+    execFileSync('losetup', ['--detach', status.device!]);
+    await volumes.reconcile();
     await expect(volumes.remove('a')).rejects.toMatchObject({ code: 'Conflict' });
     await volumes.remove('a', { force: true });
     expect(await volumes.list()).toEqual([]);
+  });
+
+  test('an image moved away under its mount is not lost sight of; put back, all is well', async () => {
+    const { spec } = await create('a');
+    await volumes.mount('a');
+    renameSync(at('images', `${spec.id}.img`), at('moved'));
+    await volumes.reconcile();
+    const { status } = await volumes.get('a');
+    expect(status).toMatchObject({ condition: { code: 'DataMissing' } });
+    for (const refused of [volumes.unmount('a'), volumes.remove('a', { force: true })]) {
+      await expect(refused).rejects.toMatchObject({ code: 'Conflict' });
+    }
+    expect(view().mounted).toEqual([status.mountPoint]);
+    renameSync(at('moved'), at('images', `${spec.id}.img`));
+    await volumes.unmount('a');
+    await volumes.remove('a');
+    expect(view()).toMatchObject({ images: [], attached: [], mounted: [] });
   });
 
   test('an image that was cut short is told, and not mounted', async () => {

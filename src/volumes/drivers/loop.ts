@@ -67,8 +67,17 @@ export class LoopDriver implements Driver {
     const path = await this.#image(volume.spec, service);
     const target = await this.#target(volume.spec);
     const facts = await this.#site.hostOps.inspect(path);
-    const loops = devicesOver(view.loops, path, facts);
     const here = view.mounts.filter((mount) => mount.mountPoint === target);
+    const { status } = volume;
+    // An image that was moved away is served on: what the record calls its device in this boot, and is
+    // mounted at its own mount point, can't be another's.
+    const recorded = view.loops.filter(
+      (loop) =>
+        loop.path === status.device &&
+        status.bootId === this.#site.bootId &&
+        here.some((mount) => isOn(mount, loop)),
+    );
+    const loops = [...new Set([...devicesOver(view.loops, path, facts), ...recorded])];
     const own = here.find((mount) => loops.some((loop) => isOn(mount, loop)));
     const others = (view.everywhere ?? view.mounts).filter(
       (mount) => mount.mountId !== own?.mountId && loops.some((loop) => isOn(mount, loop)),

@@ -119,6 +119,31 @@ test('a slow client gets every change once and in order, from the log', async ()
   }
 });
 
+test('readers that take nothing are ended when too much waits for them; the others go on', async () => {
+  const { socket, engine } = await startHttpAgent();
+  for (let n = 0; n < 6; n += 1) await engine.put(`kv/big/${n}`, Buffer.alloc(1024 * KiB, 'x'));
+  const streams = await Promise.all(
+    Array.from({ length: 20 }, () => watch(socket, '?prefix=big&from=1')),
+  );
+  // Nobody reads yet. Then all do: who was not ended gets everything.
+  await engine.put('kv/big/last', Buffer.from('1'));
+  let whole = 0;
+  for (const stream of streams) whole += (await readsAll(stream, 'big/last')) ? 1 : 0;
+  expect(whole).toBeGreaterThan(0);
+  expect(whole).toBeLessThan(10);
+});
+
+async function readsAll(stream: OpenStream, lastKey: string): Promise<boolean> {
+  try {
+    for (;;) {
+      const { changes } = await line(stream);
+      if (changes.some(({ key }) => key === lastKey)) return true;
+    }
+  } catch {
+    return false;
+  }
+}
+
 test('when the agent stops, the last line says so', async () => {
   const { socket, http } = await startHttpAgent();
   const stream = await watch(socket);

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { MiB } from '../../../base/bytes.ts';
 import { HoldfastError, toHoldfastError } from '../../../base/errors.ts';
 import type { ChangeSet } from '../../../engine/index.ts';
 import type { Agent } from '../../agent.ts';
@@ -13,10 +14,32 @@ const HEARTBEAT_MS = 15_000;
 const STALL_MS = 300_000;
 /** Each holds one connection and at most one change set in memory. */
 const WATCHES_MAX = 256;
+/**
+ * Lines that wait for slow readers, of all watches together. A line takes about ten times its length
+ * until it is sent (change set, text, base64, JSON), so this bounds the memory of them at some 80 MiB.
+ */
+const WAITING_BYTES_MAX = 8 * MiB;
+
+/** What all watches have in lines that wait for their readers. */
+class Waiting {
+  #bytes = 0;
+
+  /** False when there is no room: then the watch has to end, and its reader goes on from its last revision. */
+  take(bytes: number): boolean {
+    if (this.#bytes > 0 && this.#bytes + bytes > WAITING_BYTES_MAX) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  give(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
 
 /** `GET /kv/watch`: a line of JSON per revision, for as long as the client listens. */
 export function kvWatchRoute(app: ApiInstance, agent: Agent, stopping: AbortSignal): void {
   let open = 0;
+  const waiting = new Waiting();
   app.get('/kv/watch', { schema: { querystring: KvWatchQuery } }, async (request, reply) => {
     const prefix = userPrefix(request.query.prefix);
     const from = request.query.from ?? agent.engine.revision + 1;
@@ -34,7 +57,7 @@ export function kvWatchRoute(app: ApiInstance, agent: Agent, stopping: AbortSign
     open += 1;
     try {
       const changes = agent.engine.watch(prefix, { from, signal });
-      await stream(reply.raw, changes, { after: from - 1, signal, stopping });
+      await stream(reply.raw, changes, { after: from - 1, signal, stopping, waiting });
     } finally {
       open -= 1;
       abort();
@@ -64,6 +87,7 @@ interface StreamOptions {
   readonly after: number;
   readonly signal: AbortSignal;
   readonly stopping: AbortSignal;
+  readonly waiting: Waiting;
 }
 
 /**
@@ -73,11 +97,11 @@ interface StreamOptions {
 async function stream(
   raw: ServerResponse,
   changes: AsyncIterable<ChangeSet>,
-  { after, signal, stopping }: StreamOptions,
+  { after, signal, stopping, waiting }: StreamOptions,
 ): Promise<void> {
   raw.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
   let revision = Math.max(after, 0);
-  let writable = await write(raw, { revision, changes: [] }, signal);
+  let writable = await write(raw, { revision, changes: [] }, signal, waiting);
   const heartbeat = setInterval(() => {
     if (!raw.writableNeedDrain && !raw.destroyed)
       raw.write(`${JSON.stringify({ revision, changes: [] })}\n`);
@@ -86,7 +110,7 @@ async function stream(
     for await (const set of changes) {
       if (!writable) break;
       revision = set.revision;
-      writable = await write(raw, watchLine(set), signal);
+      writable = await write(raw, watchLine(set), signal, waiting);
     }
     if (stopping.aborted) throw new HoldfastError('Unavailable', 'the agent is stopping');
   } catch (thrown) {
@@ -101,9 +125,15 @@ async function write(
   raw: ServerResponse,
   line: KvWatchLine,
   signal: AbortSignal,
+  waiting: Waiting,
 ): Promise<boolean> {
   if (raw.destroyed) return false;
   if (raw.write(`${JSON.stringify(line)}\n`)) return true;
+  const bytes = raw.writableLength;
+  if (!waiting.take(bytes)) {
+    raw.destroy();
+    return false;
+  }
   // Not AbortSignal.timeout: on Node 20 the collector takes one away that only `any` knows.
   const stalled = setTimeout(() => raw.destroy(), STALL_MS);
   try {
@@ -114,6 +144,7 @@ async function write(
     return false;
   } finally {
     clearTimeout(stalled);
+    waiting.give(bytes);
   }
 }
 
