@@ -10,7 +10,7 @@ export interface Plan {
 }
 
 export const FULL: Plan = {
-  rounds: 9,
+  rounds: 7,
   sliceMs: 250,
   keys: 20_000,
   listKeys: 100_000,
