@@ -14,6 +14,7 @@ describe('order', () => {
     await create('b');
     const release = driver.hold('a check-directory');
     const first = operations.run('a', 'mount', decideMount);
+    await expect.poll(() => driver.ran).toContain('a check-directory');
     const second = operations.run('a', 'mount', decideMount);
     await operations.run('b', 'mount', decideMount);
     expect(driver.ran.filter((what) => what.endsWith('check-directory'))).toEqual([
