@@ -145,7 +145,9 @@ async function settle(agent: AgentProcess, rig: Rig): Promise<Settled> {
       throw new Error(`not idle: revision ${revision}, ${JSON.stringify(sync)}`);
     await sleep(500);
   }
-  execFileSync('sync', ['--file-system', rig.folder]);
+  // The volumes' own file systems, too: reading a file (countMounted) dirtied its access time.
+  const within = mountPoints().filter((at) => at.startsWith(`${agent.stateDir}/`));
+  for (const at of [...within, rig.folder]) execFileSync('sync', ['--file-system', at]);
   const seq = (await eventsAfter(agent, 0)).at(-1)?.seq ?? 0;
   return { revision, seq, bytes: blockStat(rig.device).writtenBytes };
 }
