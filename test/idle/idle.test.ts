@@ -9,7 +9,7 @@ describe.skipIf(!isRoot)('no network (needs root: namespaces, loop devices)', ()
   it('is ready, mounts at boot, serves, and writes nothing over three scans', async () => {
     const result = await runIdle({ idleSeconds: 17, rescanSeconds: 5 });
     expect(faultsOf(result)).toEqual([]);
-  }, 180_000);
+  }, 360_000);
 });
 
 it('names each fault', () => {
