@@ -49,7 +49,16 @@ export class Scratch {
     const rows = run('losetup', ['-n', '-O', 'NAME,BACK-FILE']).split('\n');
     for (const row of rows) {
       const [name, backing] = row.trim().split(/\s+/, 2);
-      if (name && backing?.startsWith(`${this.dir}/`)) run('losetup', ['-d', name]);
+      if (name && backing?.startsWith(`${this.dir}/`)) this.#detach(name);
+    }
+  }
+
+  #detach(device: string): void {
+    try {
+      run('losetup', ['-d', device]);
+    } catch (cause) {
+      // One that was let go by its umount may be gone since it was listed: the kernel does that later.
+      if (loopAttribute(device, 'backing_file')?.startsWith(`${this.dir}/`)) throw cause;
     }
   }
 }
