@@ -1,6 +1,7 @@
 /**
- * One group commit in the making: transactions are applied in order against an overlay over the
- * durable state, so that a compare-and-swap sees the earlier ones of the same batch.
+ * One group commit in the making: transactions are applied in order against an overlay over the batch
+ * that is being committed, if there is one, and that over the durable state. So a compare-and-swap sees
+ * all earlier ones.
  */
 import { HoldfastError } from '../base/errors.ts';
 import { keyBytes } from './key.ts';
@@ -24,18 +25,27 @@ export interface TxnResult {
 export class Batch {
   readonly #backend: Backend;
   readonly #overlay = new Map<string, KeyValue | undefined>();
-  /** What was read from the backend: a condition and the write that it guards read the same key. */
-  readonly #durable = new Map<string, KeyValue | undefined>();
+  /** What was read from under this batch: a condition and the write that it guards read the same key. */
+  readonly #under = new Map<string, KeyValue | undefined>();
   readonly #leases: LeaseDraft;
   readonly #logWrites: Write[] = [];
   readonly changeSets: ChangeSet[] = [];
   #head: Head;
   #dirty = false;
+  /** The batch before this one while it is not durable yet. */
+  #below: Batch | undefined;
 
-  constructor(backend: Backend, head: Head) {
+  constructor(backend: Backend, head: Head, below?: Batch) {
     this.#backend = backend;
-    this.#leases = new LeaseDraft(backend);
-    this.#head = head;
+    this.#leases = new LeaseDraft(backend, below && below.#leases);
+    this.#head = below?.head ?? head;
+    this.#below = below;
+  }
+
+  /** The batch before this one is durable: what it wrote is read from the backend now. */
+  landed(): void {
+    this.#below = undefined;
+    this.#leases.landed();
   }
 
   /** The head as it will be once this batch is durable. */
@@ -130,15 +140,20 @@ export class Batch {
   }
 
   #read(key: string): KeyValue | undefined {
-    for (const known of [this.#overlay, this.#durable]) {
+    for (const known of [this.#overlay, this.#under]) {
       const kv = known.get(key);
       if (kv !== undefined || known.has(key)) return kv;
     }
+    const below = this.#below && this.#below.#overlay;
+    const kv = below?.has(key) ? below.get(key) : this.#readDurable(key);
+    this.#under.set(key, kv);
+    return kv;
+  }
+
+  #readDurable(key: string): KeyValue | undefined {
     const bytes = keyBytes(key);
     const record = this.#backend.get('kv', bytes);
-    const kv = record && decodeKeyValue(bytes, record);
-    this.#durable.set(key, kv);
-    return kv;
+    return record && decodeKeyValue(bytes, record);
   }
 }
 

@@ -25,9 +25,17 @@ export class LeaseDraft {
   readonly #backend: Backend;
   /** The keys under each lease that this batch touches; undefined: it isn't there. */
   readonly #keys = new Map<number, Set<string> | undefined>();
+  /** Of the batch before this one while it is not durable yet. */
+  #below: LeaseDraft | undefined;
 
-  constructor(backend: Backend) {
+  constructor(backend: Backend, below?: LeaseDraft) {
     this.#backend = backend;
+    this.#below = below;
+  }
+
+  /** The batch before this one is durable. */
+  landed(): void {
+    this.#below = undefined;
   }
 
   grant(id: number, ttlSeconds: number): void {
@@ -83,11 +91,17 @@ export class LeaseDraft {
   }
 
   #read(id: number): Set<string> | undefined {
-    if (!this.#keys.has(id)) {
-      const there = hasGrant(this.#backend, id);
-      this.#keys.set(id, there ? new Set(readMembers(this.#backend, id)) : undefined);
-    }
+    if (!this.#keys.has(id)) this.#keys.set(id, this.#readUnder(id));
     return this.#keys.get(id);
+  }
+
+  #readUnder(id: number): Set<string> | undefined {
+    const below = this.#below && this.#below.#keys;
+    if (below?.has(id)) {
+      const keys = below.get(id);
+      return keys && new Set(keys);
+    }
+    return hasGrant(this.#backend, id) ? new Set(readMembers(this.#backend, id)) : undefined;
   }
 
   /** A store of format 1 is one of format 2 from its first lease on. */

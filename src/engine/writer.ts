@@ -1,8 +1,10 @@
 /**
- * Group commit. Writes queue; one drain takes what is there, up to the batch limits, applies it in
- * order and commits it with one sync. Only then are the callers answered and the watchers told.
+ * Group commit. Writes queue; each turn of the loop applies what is there, up to the batch limits, and
+ * one commit with one sync makes it durable. Only then are the callers answered and the watchers told.
+ *
+ * While one batch is being committed (the backend does that on another thread) the next one is applied
+ * on top of it. When the commit fails, so did what stood on it: that batch is applied anew.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HoldfastError, messageOf, toHoldfastError } from '../base/errors.ts';
 import { formatBytes } from '../base/bytes.ts';
 import { Batch } from './batch.ts';
@@ -28,6 +30,15 @@ interface CompactWaiter {
 
 type Outcome = TxnResult | HoldfastError;
 
+/** A batch with whom to answer for it. */
+interface Group {
+  readonly batch: Batch;
+  readonly taken: Pending[];
+  readonly outcomes: Outcome[];
+  weight: number;
+  bytes: number;
+}
+
 export interface CommitListener {
   /** After each commit, before the callers are answered: `changeSets` are durable now. */
   publish(changeSets: readonly ChangeSet[]): void;
@@ -41,10 +52,16 @@ export class Writer {
   readonly #backend: Backend;
   readonly #listener: CommitListener;
   #head: Head;
+  /** Accepted, not applied yet. */
   #queue: Pending[] = [];
+  /** Of all that is accepted and not being committed. */
   #queueBytes = 0;
   #compactions: CompactWaiter[] = [];
-  #draining: Promise<void> | undefined;
+  /** Being filled, on top of the one in flight. */
+  #ahead: Group | undefined;
+  #flight: Group | undefined;
+  #flying: Promise<void> | undefined;
+  #turnComes = false;
   #closed = false;
   /** Set when the state after a failed commit could not be read: nothing may be written on top. */
   #broken: HoldfastError | undefined;
@@ -84,9 +101,8 @@ export class Writer {
   /** Waits for the running commit; what has not begun is refused. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const pending of this.#queue.splice(0)) pending.reject(closedError());
-    for (const waiter of this.#compactions.splice(0)) waiter.reject(closedError());
-    await this.#draining;
+    this.#rejectWaiting(closedError());
+    await this.#flying;
   }
 
   #refusal(bytes: number): HoldfastError | undefined {
@@ -101,59 +117,82 @@ export class Writer {
     );
   }
 
+  /** Not at once: callers that were just answered join the next batch, and I/O goes on. */
   #start(): void {
-    this.#draining ??= this.#drain();
+    if (this.#turnComes) return;
+    this.#turnComes = true;
+    setImmediate(() => {
+      this.#turnComes = false;
+      this.#turn();
+    });
   }
 
-  /** The turn before each batch lets callers that were just answered join it, and I/O go on. */
-  async #drain(): Promise<void> {
-    await nextTurn();
-    while (!this.#broken && (this.#queue.length > 0 || this.#compactions.length > 0)) {
-      await this.#commitBatch(this.#take());
-      await nextTurn();
-    }
-    // In the same turn as the check above, or a write could queue between and never be drained.
-    this.#draining = undefined;
+  #turn(): void {
+    if (this.#queue.length > 0) this.#fill();
+    if (this.#flight) return;
+    if (this.#ahead || this.#compactions.length > 0) this.#launch(this.#ahead ?? this.#newGroup());
+    if (this.#queue.length > 0) this.#start();
   }
 
-  #take(): Pending[] {
-    let ops = 0;
-    let bytes = 0;
+  #newGroup(): Group {
+    const batch = new Batch(this.#backend, this.#head, this.#flight?.batch);
+    return { batch, taken: [], outcomes: [], weight: 0, bytes: 0 };
+  }
+
+  /** Applies what is queued until the batch is full. */
+  #fill(): void {
+    this.#ahead ??= this.#newGroup();
+    const group = this.#ahead;
     let count = 0;
-    for (const { job } of this.#queue) {
-      ops += job.weight;
-      bytes += job.bytes;
-      if (count > 0 && (ops > BATCH_OPS_MAX || bytes > BATCH_BYTES_MAX)) break;
+    for (const pending of this.#queue) {
+      const { job } = pending;
+      if (group.taken.length > 0 && isFull(group, job)) break;
+      group.taken.push(pending);
+      group.outcomes.push(applied(group.batch, job));
+      group.weight += job.weight;
+      group.bytes += job.bytes;
       count += 1;
     }
-    const taken = this.#queue.splice(0, count);
-    for (const { job } of taken) this.#queueBytes -= job.bytes;
-    return taken;
+    this.#queue.splice(0, count);
   }
 
-  async #commitBatch(taken: readonly Pending[]): Promise<void> {
+  #launch(group: Group): void {
+    this.#ahead = undefined;
+    this.#flight = group;
+    this.#queueBytes -= group.bytes;
+    group.batch.landed();
+    this.#flying = this.#commit(group);
+  }
+
+  async #commit(group: Group): Promise<void> {
     try {
-      const batch = new Batch(this.#backend, this.#head);
-      const outcomes = taken.map(({ job }) => applied(batch, job));
       const target = Math.max(0, ...this.#compactions.map((waiter) => waiter.revision));
-      batch.compact(target, this.#head.revision);
-      const writes = batch.writes();
+      group.batch.compact(target, this.#head.revision);
+      const writes = group.batch.writes();
       if (writes.length > 0) await this.#backend.commit(writes);
-      this.#head = batch.head;
-      this.#listener.publish(batch.changeSets);
-      settle(taken, outcomes);
-      this.#settleCompactions();
     } catch (thrown) {
-      this.#fail(taken, toHoldfastError(thrown));
+      this.#fail(group, toHoldfastError(thrown));
+      this.#start();
+      return;
     }
+    this.#head = group.batch.head;
+    this.#flight = undefined;
+    // One that is full gains nothing by waiting for those who are answered now.
+    if (this.#ahead && this.#queue.length > 0) this.#launch(this.#ahead);
+    this.#listener.publish(group.batch.changeSets);
+    settle(group);
+    this.#settleCompactions();
+    this.#start();
   }
 
   /**
    * None of the batch is acknowledged, also not as a failed condition: it may have failed against a
    * write of the same batch. What the disk says now is read back rather than assumed.
    */
-  #fail(taken: readonly Pending[], error: HoldfastError): void {
+  #fail(group: Group, error: HoldfastError): void {
     const { revision } = this.#head;
+    this.#flight = undefined;
+    this.#takeBack();
     try {
       this.#head = readHead(this.#backend);
       if (this.#head.revision !== revision) this.#listener.resync(revision);
@@ -166,12 +205,23 @@ export class Writer {
         { hint: 'restart the agent; if it stays so, look at the disk', cause: error },
       );
     }
-    for (const pending of taken) pending.reject(error);
+    for (const pending of group.taken) pending.reject(error);
     const waiting = this.#compactions.splice(0);
     for (const waiter of waiting) waiter.reject(error);
-    if (!this.#broken) return;
-    for (const pending of this.#queue.splice(0)) pending.reject(this.#broken);
+    if (this.#broken) this.#rejectWaiting(this.#broken);
+  }
+
+  /** What was applied on top of a failed commit is asked for anew. */
+  #takeBack(): void {
+    if (this.#ahead) this.#queue.unshift(...this.#ahead.taken);
+    this.#ahead = undefined;
+  }
+
+  #rejectWaiting(error: HoldfastError): void {
+    this.#takeBack();
     this.#queueBytes = 0;
+    for (const pending of this.#queue.splice(0)) pending.reject(error);
+    for (const waiter of this.#compactions.splice(0)) waiter.reject(error);
   }
 
   #settleCompactions(): void {
@@ -193,7 +243,13 @@ function applied(batch: Batch, job: Job): Outcome {
   }
 }
 
-function settle(taken: readonly Pending[], outcomes: readonly Outcome[]): void {
+function isFull(group: Group, next: Job): boolean {
+  return (
+    group.weight + next.weight > BATCH_OPS_MAX || group.bytes + next.bytes > BATCH_BYTES_MAX
+  );
+}
+
+function settle({ taken, outcomes }: Group): void {
   for (const [i, pending] of taken.entries()) {
     const outcome = outcomes[i]!;
     if (outcome instanceof HoldfastError) pending.reject(outcome);
