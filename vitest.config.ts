@@ -11,7 +11,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    globalSetup: ['test/support/leak-check.ts'],
+    globalSetup: ['test/support/fresh-dist.ts', 'test/support/leak-check.ts'],
     setupFiles: ['test/support/setup.ts'],
     reporters: ['default', new ContractCounts(), new ClosingLine()],
   },

@@ -22,10 +22,10 @@
  * and no read or watch shows it earlier. A revision is never used twice. Idle means idle: reads and open
  * watches write nothing to the disk.
  *
- * Caveats: one process opens a store at a time (the agent holds a lock on the state folder). A commit
- * runs on the main loop, so a disk whose sync takes 50 ms holds the loop for 50 ms. LMDB itself has no
- * checksums; our records have, its own pages have not: opening walks them (3 us a page), so that a damaged
- * file is refused rather than mapped. More in docs/engine.md.
+ * Caveats: one process opens a store at a time (the agent holds a lock on the state folder). Commits run
+ * on a thread of their own, whose code Node 20 loads from dist/ only. LMDB itself has no checksums; our
+ * records have, its own pages have not: opening walks them (3 us a page), so that a damaged file is refused
+ * rather than mapped. More in docs/engine.md.
  */
 import { HoldfastError } from '../base/errors.ts';
 import { LocalEngine } from './local-engine.ts';

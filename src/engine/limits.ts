@@ -11,7 +11,7 @@ export const TXN_OPS_MAX = 1024;
 /** Keys and values of one transaction. It is one log record, which is read whole. */
 export const TXN_BYTES_MAX = 8 * MiB;
 
-/** Operations of one group commit: ~10 us each on the main loop, so a batch holds it for a few ms. */
+/** Operations of one group commit: ~5 us each on the main loop, so a batch holds it for 1 or 2 ms. */
 export const BATCH_OPS_MAX = 256;
 /** Bytes of one group commit: a slow disk (20 MB/s) syncs it in 50 ms. A single larger transaction goes alone. */
 export const BATCH_BYTES_MAX = MiB;

@@ -244,9 +244,7 @@ function applied(batch: Batch, job: Job): Outcome {
 }
 
 function isFull(group: Group, next: Job): boolean {
-  return (
-    group.weight + next.weight > BATCH_OPS_MAX || group.bytes + next.bytes > BATCH_BYTES_MAX
-  );
+  return group.weight + next.weight > BATCH_OPS_MAX || group.bytes + next.bytes > BATCH_BYTES_MAX;
 }
 
 function settle({ taken, outcomes }: Group): void {

@@ -1,9 +1,11 @@
 /**
  * Goal: a commit that fails, before or after its bytes reached the disk, is never acknowledged; what the
  * store then shows is what is on the disk, and a watch sees each revision once. A phantom yes, a hole no.
+ * What was applied on top of it meanwhile is applied anew, on what is there then.
  * Method: a backend whose commits fail where fast-check says; after each step a new engine over the same
  * tables, as the next process would open it, must see the same.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
@@ -22,6 +24,8 @@ interface Step {
   readonly failure: Failure;
   /** Asked for at once: they share a commit. */
   readonly ops: readonly Op[];
+  /** Asked for while that one is under way. */
+  readonly meanwhile: readonly Op[];
 }
 
 const key = fc.constantFrom('a', 'b', 'c/1', 'c/2');
@@ -34,6 +38,7 @@ const remove = fc.record({ type: fc.constant('delete' as const), key });
 const step: fc.Arbitrary<Step> = fc.record({
   failure: fc.constantFrom(...FAILURES),
   ops: fc.array(fc.oneof(put, put, remove), { minLength: 1, maxLength: 6 }),
+  meanwhile: fc.array(fc.oneof(put, put, remove), { maxLength: 6 }),
 });
 
 class FailingBackend implements Backend {
@@ -53,9 +58,14 @@ class FailingBackend implements Backend {
   async commit(writes: Parameters<Backend['commit']>[0]): Promise<void> {
     const { failure } = this;
     this.failure = 'none';
+    await turns(4);
     if (failure !== 'before the write') await this.#tables.commit(writes);
     if (failure !== 'none') throw new HoldfastError('HostFailed', `the sync failed ${failure}`);
   }
+}
+
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i += 1) await nextTurn();
 }
 
 test('what was refused may be there or not, what was acknowledged is there', async () => {
@@ -65,15 +75,24 @@ test('what was refused may be there or not, what was acknowledged is there', asy
       const engine = await LocalEngine.over(backend, 'memory');
       const watched = new WatchLog();
       watched.follow(engine);
-      for (const { failure, ops } of steps) {
+      for (const { failure: wanted, ops, meanwhile } of steps) {
+        // A delete of what isn't there takes no commit.
+        const failure = ops.some(({ type }) => type === 'put') ? wanted : 'none';
         backend.failure = failure;
         const before = engine.revision;
-        const results = await Promise.allSettled(ops.map((op) => engine.txn([], [op])));
-        if (failure === 'before the write') expect(engine.revision).toBe(before);
-        for (const [i, result] of results.entries()) {
+        const results = Promise.allSettled(ops.map((op) => engine.txn([], [op])));
+        await turns(1);
+        const onTop = Promise.all(meanwhile.map((op) => engine.txn([], [op])));
+        for (const [i, result] of (await results).entries()) {
           if (result.status === 'fulfilled') await expectInLog(engine, result.value, ops[i]!);
           else expect(result.reason).toMatchObject({ code: 'HostFailed' });
+          expect(result.status).toBe(failure === 'none' ? 'fulfilled' : 'rejected');
         }
+        for (const [i, revision] of (await onTop).entries()) {
+          await expectInLog(engine, revision, meanwhile[i]!);
+        }
+        const stays = failure === 'before the write' && meanwhile.length === 0;
+        if (stays) expect(engine.revision).toBe(before);
         const next = await LocalEngine.over(backend, 'memory');
         expect(next.revision).toBe(engine.revision);
         expect(await next.list('')).toEqual(await engine.list(''));

@@ -5,6 +5,7 @@
  * Method: a backend whose commits fail where fast-check says; after each step a new engine over the same
  * tables, as the next process would open it, must see the same.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
@@ -16,6 +17,8 @@ import type { Backend } from '../../src/engine/backend.ts';
 import type { Engine } from '../../src/engine/index.ts';
 
 const RUNS = 150;
+/** So many actions share a commit; the next so many are asked for while it is under way. */
+const AT_ONCE = 2;
 const VALUE = new Uint8Array([1]);
 
 type Action =
@@ -26,7 +29,7 @@ type Action =
 
 interface Step {
   readonly failure: 'none' | 'before the write' | 'after the write';
-  /** Asked for at once: they share a commit. `lease` counts through those that were granted. */
+  /** Asked for so many at once. `lease` counts through those that were granted. */
   readonly actions: readonly Action[];
 }
 
@@ -49,6 +52,8 @@ function failing(tables: Backend, failure: () => Step['failure']): Backend {
   return {
     ...tables,
     commit: async (writes) => {
+      // What comes in meanwhile is applied on top of it.
+      for (let turns = 0; turns < 4; turns += 1) await nextTurn();
       if (failure() !== 'before the write') await tables.commit(writes);
       if (failure() !== 'none') throw new HoldfastError('HostFailed', 'the sync failed');
     },
@@ -101,7 +106,10 @@ test('leases and keys agree after any commit that failed, and with what the next
         failure = next.failure;
         const before = await leasesOf(engine);
         const answers = await Promise.allSettled(
-          next.actions.map((one) => act(engine, one, granted)),
+          next.actions.map(async (one, i) => {
+            for (let turns = 0; turns < i / AT_ONCE; turns += 1) await nextTurn();
+            return act(engine, one, granted);
+          }),
         );
         failure = 'none';
         const after = await leasesOf(engine);

@@ -1,8 +1,9 @@
 /**
  * LMDB, one `transactionSync` a commit with overlappingSync off: it returns after fdatasync and the
  * durable meta page (checked with strace; the faster promise API answers no earlier and costs more per
- * put). Reads share one read transaction from commit to commit: beginning one writes into the mapped
- * lock file, which the kernel would flush to the disk of an idle host every 30 s.
+ * put). Commits run on a thread of their own (commit-thread.ts). Reads share one read transaction from
+ * commit to commit: beginning one writes into the mapped lock file, which the kernel would flush to the
+ * disk of an idle host every 30 s.
  */
 import { open } from 'lmdb';
 import { GiB } from '../../base/bytes.ts';
@@ -10,18 +11,11 @@ import { BATCH_BYTES_MAX } from '../limits.ts';
 import { asBuffer } from '../key.ts';
 import { corrupt } from '../log.ts';
 import { allocateLockFile, checkLmdbFile } from './lmdb-file.ts';
+import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { PAGE_BYTES } from './lmdb-pages.ts';
 import { fileBytes, freeBytes, placeStore, storeError } from './store-file.ts';
 import type { Database, RootDatabase, Transaction } from 'lmdb';
-import type {
-  Backend,
-  BackendOptions,
-  Durability,
-  Entry,
-  RangeQuery,
-  Table,
-  Write,
-} from '../backend.ts';
+import type { Backend, BackendOptions, Entry, RangeQuery, Table, Write } from '../backend.ts';
 
 /** Address space, not memory or disk: the store cannot outgrow it. */
 const MAP_BYTES = 16 * GiB;
@@ -43,7 +37,12 @@ type Binary = Database<Buffer, Uint8Array>;
 export async function openLmdb(options: BackendOptions): Promise<Backend> {
   const { path, durability } = options;
   const file = await placeStore(path, 'lmdb', async (aside) => {
-    const backend = connect(aside, path, 'commit');
+    const backend = connectLmdb({
+      backend: 'lmdb',
+      file: aside,
+      folder: path,
+      durability: 'commit',
+    });
     try {
       await backend.commit(options.initial());
     } finally {
@@ -51,10 +50,12 @@ export async function openLmdb(options: BackendOptions): Promise<Backend> {
     }
   });
   guard(`cannot read ${file}`, path, () => checkLmdbFile(file, TABLES));
-  return connect(file, path, durability);
+  const target: CommitTarget = { backend: 'lmdb', file, folder: path, durability };
+  return new ThreadedBackend(connectLmdb(target), target);
 }
 
-function connect(file: string, folder: string, durability: Durability): LmdbBackend {
+/** One of the handles of this process: the library gives each thread the same environment. */
+export function connectLmdb({ file, folder, durability }: CommitTarget): StoreHandle {
   return guard(`cannot open ${file}`, folder, () => {
     allocateLockFile(`${file}-lock`);
     const root = open<Buffer, Uint8Array>({
@@ -69,7 +70,7 @@ function connect(file: string, folder: string, durability: Durability): LmdbBack
       noSync: durability === 'none',
     });
     try {
-      return new LmdbBackend(root, file, folder);
+      return new LmdbHandle(root, file, folder);
     } catch (thrown) {
       // It was never in use: nothing waits for what closing it says.
       root.close().catch(() => undefined);
@@ -78,7 +79,7 @@ function connect(file: string, folder: string, durability: Durability): LmdbBack
   });
 }
 
-class LmdbBackend implements Backend {
+class LmdbHandle implements StoreHandle {
   readonly name = 'lmdb';
   readonly #root: RootDatabase<Buffer, Uint8Array>;
   readonly #tables: Record<Table, Binary>;
@@ -121,8 +122,15 @@ class LmdbBackend implements Backend {
     });
   }
 
+  refresh(): void {
+    this.#snapshot?.done();
+    this.#snapshot = undefined;
+    // The library keeps its read transaction until the next turn of the loop otherwise.
+    this.#root.resetReadTxn();
+  }
+
   async commit(writes: readonly Write[]): Promise<void> {
-    this.#endReading();
+    this.refresh();
     guard('cannot write the store', this.#folder, () => {
       this.#root.transactionSync(() => {
         for (const { table, key, value } of writes) {
@@ -147,18 +155,13 @@ class LmdbBackend implements Backend {
   }
 
   async close(): Promise<void> {
-    this.#endReading();
+    this.refresh();
     await this.#root.close();
   }
 
   #reading(): Transaction {
     this.#snapshot ??= this.#root.useReadTransaction();
     return this.#snapshot;
-  }
-
-  #endReading(): void {
-    this.#snapshot?.done();
-    this.#snapshot = undefined;
   }
 }
 

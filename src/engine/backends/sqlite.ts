@@ -1,27 +1,29 @@
 /**
- * SQLite in WAL mode, every commit synced (synchronous=FULL). One connection does everything, and
- * locking_mode=EXCLUSIVE keeps the WAL index on the heap: there is no -shm file to be written, and no
- * second connection can come in (SQLite before 3.51.3 loses commits when two of them checkpoint at once:
+ * SQLite in WAL mode, every commit synced (synchronous=FULL). One connection reads, one on a thread of
+ * its own commits (commit-thread.ts); they share the process. SQLite's VFS `unix-excl` locks the file for
+ * this process and keeps the WAL index of its connections on the heap (https://www.sqlite.org/vfs.html
+ * section 2.1): there is no -shm file to be written, and nobody else can come in (SQLite before 3.51.3
+ * loses commits when two connections checkpoint at once:
  * https://github.com/benbjohnson/litestream/issues/1432, and Debian 12's sqlite3 tool is such a one).
  * The WAL is folded back by the commit that fills it, never by a timer.
  */
 import { rmSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
 import { HoldfastError } from '../../base/errors.ts';
 import { MiB } from '../../base/bytes.ts';
 import { asBuffer, keyBytes } from '../key.ts';
 import { FORMAT } from '../record.ts';
 import { corrupt, logKey, readU64 } from '../log.ts';
+import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { fileBytes, notOurs, placeStore, readStart, storeError, truncated } from './store-file.ts';
-import type {
-  Backend,
-  BackendOptions,
-  Durability,
-  Entry,
-  RangeQuery,
-  Table,
-  Write,
-} from '../backend.ts';
+import type { Backend, BackendOptions, Entry, RangeQuery, Table, Write } from '../backend.ts';
+
+/**
+ * The VFS is named by a URI, and those are known only with this in the environment when the library's addon
+ * is loaded (its src/addon.cpp): at the first `new Database` of the process.
+ */
+process.env['SQLITE_USE_URI'] = '1';
 
 /** "HOLD": `file` and we tell our stores from other SQLite files by it. */
 const APPLICATION_ID = 0x484f4c44;
@@ -73,10 +75,11 @@ export async function openSqlite(options: BackendOptions): Promise<Backend> {
   });
   guard(`cannot read ${file}`, path, () => checkFile(file));
   if (fileBytes(`${file}-wal`) > 0) await verifyUnchanged(file, options);
-  return connect(file, path, durability);
+  const target: CommitTarget = { backend: 'sqlite', file, folder: path, durability };
+  return new ThreadedBackend(connectSqlite(target), target);
 }
 
-function create(file: string, folder: string): SqliteBackend {
+function create(file: string, folder: string): SqliteHandle {
   return opened(file, folder, {}, (db) => {
     db.pragma(`page_size = ${PAGE_BYTES}`);
     db.pragma(`application_id = ${APPLICATION_ID}`);
@@ -117,12 +120,12 @@ function opened(
   folder: string,
   options: Database.Options,
   prepare: (db: Database.Database) => void,
-): SqliteBackend {
+): SqliteHandle {
   return guard(`cannot open ${file}`, folder, () => {
     const db = new Database(file, options);
     try {
       prepare(db);
-      return new SqliteBackend(db, file, folder);
+      return new SqliteHandle(db, file, folder);
     } catch (thrown) {
       db.close();
       throw thrown;
@@ -154,10 +157,9 @@ function checkFile(file: string): void {
   }
 }
 
-function connect(file: string, folder: string, durability: Durability): SqliteBackend {
-  return opened(file, folder, { fileMustExist: true }, (db) => {
-    // Before anything is read: the first read makes the -shm file otherwise, which takes room on a full disk.
-    db.pragma('locking_mode = EXCLUSIVE');
+/** One of the connections of this process. */
+export function connectSqlite({ file, folder, durability }: CommitTarget): StoreHandle {
+  return opened(exclusiveUri(file), folder, { fileMustExist: true }, (db) => {
     checkVersion(db);
     const mode = db.pragma('journal_mode = WAL', { simple: true });
     if (mode !== 'wal') throw new HoldfastError('HostFailed', `${file}: no WAL but ${mode}`);
@@ -166,6 +168,10 @@ function connect(file: string, folder: string, durability: Durability): SqliteBa
     db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES}`);
     db.pragma(`cache_size = ${-CACHE_BYTES / 1024}`);
   });
+}
+
+function exclusiveUri(file: string): string {
+  return `${pathToFileURL(file).href}?vfs=unix-excl`;
 }
 
 function checkVersion(db: Database.Database): void {
@@ -181,7 +187,7 @@ function checkVersion(db: Database.Database): void {
   );
 }
 
-class SqliteBackend implements Backend {
+class SqliteHandle implements StoreHandle {
   readonly name = 'sqlite';
   readonly #db: Database.Database;
   readonly #file: string;
@@ -240,6 +246,9 @@ class SqliteBackend implements Backend {
       ? between.all(start, end, most)
       : between.iterate(start, end, most);
   }
+
+  /** Each read sees the newest commit. */
+  refresh(): void {}
 
   async commit(writes: readonly Write[]): Promise<void> {
     guard('cannot write the store', this.#folder, () => this.#apply(writes));
