@@ -25,6 +25,10 @@ export interface RangeQuery {
   readonly bytesMax: number;
 }
 
+export type ScanQuery = Pick<RangeQuery, 'from' | 'before' | 'limit'>;
+/** A record that is `lent` is something else after the call; any other is the visitor's own. */
+export type Visit = (key: string, record: Uint8Array, lent: boolean) => void;
+
 export interface Entry {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
@@ -36,6 +40,8 @@ export interface Backend {
   /** The caller owns the returned bytes. */
   get(table: Table, key: Uint8Array): Uint8Array | undefined;
   range(query: RangeQuery): Entry[];
+  /** The records of `kv` in the same way, one after the other: a long list is not held twice. */
+  scan(query: ScanQuery, visit: Visit): void;
   /**
    * All of `writes`, or none. Resolves after the sync: from then on no crash undoes them.
    * @throws NoSpace, HostFailed; nothing of it is visible then, and the backend stays usable

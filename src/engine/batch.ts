@@ -151,9 +151,8 @@ export class Batch {
   }
 
   #readDurable(key: string): KeyValue | undefined {
-    const bytes = keyBytes(key);
-    const record = this.#backend.get('kv', bytes);
-    return record && decodeKeyValue(bytes, record);
+    const record = this.#backend.get('kv', keyBytes(key));
+    return record && decodeKeyValue(key, record);
   }
 }
 

@@ -30,6 +30,7 @@ class TroubledBackend implements Backend {
 
   get: Backend['get'] = (table, key) => this.#tables.get(table, key);
   range: Backend['range'] = (query) => this.#tables.range(query);
+  scan: Backend['scan'] = (query, visit) => this.#tables.scan(query, visit);
   sizeBytes = (): number => this.#tables.sizeBytes();
   close = async (): Promise<void> => undefined;
 

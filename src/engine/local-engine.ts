@@ -81,9 +81,9 @@ export class LocalEngine implements Engine {
 
   async get(key: string): Promise<KeyValue | undefined> {
     this.#assertOpen();
-    const bytes = keyBytes(normalizeKey(key));
-    const record = this.#backend.get('kv', bytes);
-    return record && decodeKeyValue(bytes, record);
+    const text = normalizeKey(key);
+    const record = this.#backend.get('kv', keyBytes(text));
+    return record && decodeKeyValue(text, record);
   }
 
   async list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
@@ -91,18 +91,17 @@ export class LocalEngine implements Engine {
     const { from, before } = prefixRange(normalizePrefix(prefix));
     const limit = checkLimit(options.limit);
     const start = options.after === undefined ? from : keyAfter(normalizeKey(options.after));
-    const query: RangeQuery = {
-      table: 'kv',
+    const query = {
       from: Buffer.compare(start, from) > 0 ? start : from,
       before,
       limit: limit === Infinity ? Number.MAX_SAFE_INTEGER : limit + 1,
-      bytesMax: Infinity,
     };
     const { revision } = this;
-    const entries = this.#backend.range(query);
-    const more = entries.length > limit;
-    if (more) entries.pop();
-    return { kvs: entries.map(({ key, value }) => decodeKeyValue(key, value)), revision, more };
+    const kvs: KeyValue[] = [];
+    this.#backend.scan(query, (key, record, lent) => kvs.push(decodeKeyValue(key, record, lent)));
+    const more = kvs.length > limit;
+    if (more) kvs.pop();
+    return { kvs, revision, more };
   }
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<number> {

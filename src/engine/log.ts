@@ -43,8 +43,8 @@
  * A store is made aside under another name and renamed when complete: one that lacks its identity was
  * damaged, it is never just young.
  */
-import { crc32 } from 'node:zlib';
 import { HoldfastError } from '../base/errors.ts';
+import { crcOf, crcOfText } from './crc.ts';
 import { asBuffer, keyBytes, keyText } from './key.ts';
 import type { Change, ChangeSet, KeyValue } from './engine.ts';
 
@@ -94,14 +94,14 @@ export function readVersion(
 
 /** Puts the crc over `key` and what follows the crc at `at`. */
 export function seal(key: Uint8Array, record: Buffer, at = 0): Buffer {
-  record.writeUInt32BE(crc32(record.subarray(at + 4), crc32(key)), at);
+  record.writeUInt32BE(crcOf(record, at + 4, crcOf(key)), at);
   return record;
 }
 
 /** @throws Corrupt when the record is shorter than `bytesMin` or its crc does not match */
 export function checkSeal(
   where: string | (() => string),
-  key: Uint8Array,
+  key: Uint8Array | string,
   value: Uint8Array,
   bytesMin: number,
   at = 0,
@@ -112,7 +112,8 @@ export function checkSeal(
     throw corrupt(`${textOf(where)} is ${length}`);
   }
   const want = record.readUInt32BE(at);
-  const have = crc32(record.subarray(at + 4), crc32(key));
+  const ofKey = typeof key === 'string' ? crcOfText(key) : crcOf(key);
+  const have = crcOf(record, at + 4, ofKey);
   if (want !== have) {
     throw corrupt(`${textOf(where)} has checksum ${hex(have)}, its record says ${hex(want)}`);
   }
@@ -201,4 +202,23 @@ export function decodeLogRecord(key: Uint8Array, value: Uint8Array): ChangeSet {
 /** A Uint8Array over the same memory: callers see one type, whatever the backend hands out. */
 export function plain(record: Buffer, from: number, to: number): Uint8Array {
   return new Uint8Array(record.buffer, record.byteOffset + from, to - from);
+}
+
+/** As many bytes are copied into one block: an ArrayBuffer for each value costs more than reading it. */
+const BLOCK_BYTES = 64 * 1024;
+let block = new Uint8Array(BLOCK_BYTES);
+let blockUsed = 0;
+
+/** The same bytes, in memory of our own. */
+export function copyOf(record: Buffer, from: number, to: number): Uint8Array {
+  const bytes = record.subarray(from, to);
+  if (bytes.length > BLOCK_BYTES / 16) return new Uint8Array(bytes);
+  if (blockUsed + bytes.length > BLOCK_BYTES) {
+    block = new Uint8Array(BLOCK_BYTES);
+    blockUsed = 0;
+  }
+  const copy = new Uint8Array(block.buffer, blockUsed, bytes.length);
+  copy.set(bytes);
+  blockUsed += bytes.length;
+  return copy;
 }

@@ -3,6 +3,7 @@ import { HoldfastError } from '../base/errors.ts';
 import { isUuid } from '../base/ids.ts';
 import {
   checkSeal,
+  copyOf,
   corrupt,
   leaseBytes,
   plain,
@@ -101,15 +102,20 @@ export function encodeKeyValue(key: Uint8Array, kv: KeyValue): Buffer {
   return seal(key, record);
 }
 
-/** @throws Corrupt */
-export function decodeKeyValue(key: Uint8Array, value: Uint8Array): KeyValue {
-  const text = keyText(key);
+/** @param lent whether `value` is somebody else's, so that what is kept of it has to be copied. @throws Corrupt */
+export function decodeKeyValue(
+  key: Uint8Array | string,
+  value: Uint8Array,
+  lent = false,
+): KeyValue {
+  const text = typeof key === 'string' ? key : keyText(key);
   const where = (): string => `key ${JSON.stringify(text)}`;
   const record = checkSeal(where, key, value, KV_HEADER_BYTES);
   const { of, end } = readVersion(record, 20);
+  const take = lent ? copyOf : plain;
   return {
     key: text,
-    value: plain(record, end, record.length),
+    value: take(record, end, record.length),
     createRevision: readU64(record, 4),
     modRevision: readU64(record, 12),
     ...of,

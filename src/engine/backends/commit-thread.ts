@@ -10,7 +10,16 @@ import { Worker } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 import { HoldfastError, messageOf, type ErrorBody } from '../../base/errors.ts';
 import { packWrites } from './packed-writes.ts';
-import type { Backend, Durability, Entry, RangeQuery, Table, Write } from '../backend.ts';
+import type {
+  Backend,
+  Durability,
+  Entry,
+  RangeQuery,
+  ScanQuery,
+  Table,
+  Visit,
+  Write,
+} from '../backend.ts';
 import type { FileBackend } from './store-file.ts';
 
 /** The store as one thread has it open. */
@@ -130,6 +139,10 @@ export class ThreadedBackend implements Backend {
 
   range(query: RangeQuery): Entry[] {
     return this.#handle.range(query);
+  }
+
+  scan(query: ScanQuery, visit: Visit): void {
+    this.#handle.scan(query, visit);
   }
 
   async commit(writes: readonly Write[]): Promise<void> {

@@ -8,14 +8,23 @@
 import { open } from 'lmdb';
 import { GiB } from '../../base/bytes.ts';
 import { BATCH_BYTES_MAX } from '../limits.ts';
-import { asBuffer } from '../key.ts';
+import { asBuffer, keyBytes } from '../key.ts';
 import { corrupt } from '../log.ts';
 import { allocateLockFile, checkLmdbFile } from './lmdb-file.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { PAGE_BYTES } from './lmdb-pages.ts';
 import { fileBytes, freeBytes, placeStore, storeError } from './store-file.ts';
 import type { Database, RootDatabase, Transaction } from 'lmdb';
-import type { Backend, BackendOptions, Entry, RangeQuery, Table, Write } from '../backend.ts';
+import type {
+  Backend,
+  BackendOptions,
+  Entry,
+  RangeQuery,
+  ScanQuery,
+  Table,
+  Visit,
+  Write,
+} from '../backend.ts';
 
 /** Address space, not memory or disk: the store cannot outgrow it. */
 const MAP_BYTES = 16 * GiB;
@@ -31,7 +40,38 @@ const EIO = 5;
 const ROOM_BYTES_MIN = BATCH_BYTES_MAX + 10 * PAGE_BYTES;
 const TABLES: readonly Table[] = ['kv', 'log', 'meta'];
 
+/**
+ * The library's own binary encoding copies each key and value into memory of its own, which takes longer
+ * than reading it. These lend what was read, until the next read.
+ */
+const VALUES = {
+  encode: (value: Buffer): Buffer => value,
+  decode: (lent: Buffer): Buffer => lent,
+};
+const writeKey = (key: Uint8Array, target: Buffer, at: number): number => {
+  target.set(key, at);
+  return at + key.length;
+};
+const KEYS = {
+  writeKey,
+  readKey: (lent: Buffer, from: number, to: number): Buffer => Buffer.from(lent.subarray(from, to)),
+};
+const TEXT_KEYS = {
+  writeKey,
+  readKey: (lent: Buffer, from: number, to: number): string => lent.toString('utf8', from, to),
+};
+
+/** Not by Buffer's own copy: the library gives what it lends a `length` that is not the array's own. */
+function copied(lent: Buffer): Buffer {
+  return Buffer.from(lent.subarray(0, lent.length));
+}
+
 type Binary = Database<Buffer, Uint8Array>;
+/** As the tables' key encoders make them: text in `kv`, else bytes. */
+interface Row {
+  readonly key: Uint8Array | string;
+  readonly value: Buffer;
+}
 
 /** @throws StateMismatch, Corrupt, PermissionDenied, NoSpace */
 export async function openLmdb(options: BackendOptions): Promise<Backend> {
@@ -88,8 +128,11 @@ class LmdbHandle implements StoreHandle {
   #snapshot: Transaction | undefined;
 
   constructor(root: RootDatabase<Buffer, Uint8Array>, file: string, folder: string) {
-    const table = (name: Table): Binary =>
-      root.openDB<Buffer, Uint8Array>({ name, encoding: 'binary', keyEncoding: 'binary' });
+    const table = (name: Table): Binary => {
+      const keyEncoder = name === 'kv' ? TEXT_KEYS : KEYS;
+      const options = { name, encoder: VALUES, keyEncoder };
+      return root.openDB<Buffer, Uint8Array>(options);
+    };
     this.#root = root;
     this.#tables = { kv: table('kv'), log: table('log'), meta: table('meta') };
     this.#file = file;
@@ -98,27 +141,37 @@ class LmdbHandle implements StoreHandle {
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
     return guard('cannot read the store', this.#folder, () => {
-      // With the encoding `binary` the library copies what it hands out, here and in a range.
-      return this.#tables[table].get(key, { transaction: this.#reading() });
+      const lent = this.#tables[table].get(key, { transaction: this.#reading() });
+      return lent && copied(lent);
     });
   }
 
   range(query: RangeQuery): Entry[] {
     return guard('cannot read the store', this.#folder, () => {
-      const rows = this.#tables[query.table].getRange({
-        start: query.from.length === 0 ? undefined : query.from,
-        end: query.before,
-        limit: query.limit,
-        transaction: this.#reading(),
-      });
       const entries: Entry[] = [];
       let bytes = 0;
-      for (const { key, value } of rows) {
-        entries.push({ key, value });
+      for (const { key, value: lent } of this.#rows(query.table, query)) {
+        const value = copied(lent);
+        entries.push({ key: typeof key === 'string' ? keyBytes(key) : key, value });
         bytes += value.length;
         if (bytes >= query.bytesMax) break;
       }
       return entries;
+    });
+  }
+
+  scan(query: ScanQuery, visit: Visit): void {
+    guard('cannot read the store', this.#folder, () => {
+      for (const { key, value } of this.#rows('kv', query)) visit(key as string, value, true);
+    });
+  }
+
+  #rows(table: Table, { from, before, limit }: ScanQuery): Iterable<Row> {
+    return this.#tables[table].getRange({
+      start: from.length === 0 ? undefined : from,
+      end: before,
+      limit,
+      transaction: this.#reading(),
     });
   }
 

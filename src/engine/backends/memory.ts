@@ -1,4 +1,5 @@
 /** Tables on the heap, for tests of other folders: same semantics, gone with the process. */
+import { keyText } from '../key.ts';
 import type { Backend, Entry, RangeQuery, Table, Write } from '../backend.ts';
 
 /** Latin-1 text compares as its bytes do, and is a Map key. */
@@ -59,6 +60,10 @@ export function openMemory(initial: readonly Write[]): Backend {
     name: 'memory',
     get: (table, key) => tables[table].get(key),
     range: (query) => tables[query.table].range(query),
+    scan: (query, visit) => {
+      const entries = tables.kv.range({ table: 'kv', bytesMax: Infinity, ...query });
+      for (const { key, value } of entries) visit(keyText(key), value, false);
+    },
     commit: async (writes) => apply(writes),
     sizeBytes: () => tables.kv.bytes() + tables.log.bytes() + tables.meta.bytes(),
     close: async () => undefined,

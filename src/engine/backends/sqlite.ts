@@ -12,12 +12,21 @@ import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
 import { HoldfastError } from '../../base/errors.ts';
 import { MiB } from '../../base/bytes.ts';
-import { asBuffer, keyBytes } from '../key.ts';
+import { asBuffer, keyAfter, keyBytes, keyText } from '../key.ts';
 import { FORMAT } from '../record.ts';
 import { corrupt, logKey, readU64 } from '../log.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { fileBytes, notOurs, placeStore, readStart, storeError, truncated } from './store-file.ts';
-import type { Backend, BackendOptions, Entry, RangeQuery, Table, Write } from '../backend.ts';
+import type {
+  Backend,
+  BackendOptions,
+  Entry,
+  RangeQuery,
+  ScanQuery,
+  Table,
+  Visit,
+  Write,
+} from '../backend.ts';
 
 /**
  * The VFS is named by a URI, and those are known only with this in the environment when the library's addon
@@ -33,6 +42,8 @@ const PAGE_BYTES = 4096;
 /** WAL pages after which a commit checkpoints: 16 MiB, ~10,000 lone puts, a stall of ~50 ms on a slow disk. */
 const CHECKPOINT_PAGES = 4096;
 const CACHE_BYTES = 8 * MiB;
+/** Rows of a long list that are read at a time: all at once they outlive V8's young generation. */
+const SCAN_ROWS = 1000;
 const OVERWRITE = 'ON CONFLICT (k) DO UPDATE SET v = excluded.v';
 /** As good as none: the largest number that is bound as an integer. */
 const LIMIT_MAX = 0x7fff_ffff;
@@ -194,6 +205,7 @@ class SqliteHandle implements StoreHandle {
   readonly #folder: string;
   readonly #statements: Record<Table, Statements>;
   readonly #apply: (writes: readonly Write[]) => void;
+  readonly #scanAll: (query: ScanQuery, visit: Visit) => void;
 
   constructor(db: Database.Database, file: string, folder: string) {
     this.#db = db;
@@ -211,6 +223,7 @@ class SqliteHandle implements StoreHandle {
         else remove.run(sqlKey(table, key));
       }
     }).immediate;
+    this.#scanAll = db.transaction((query: ScanQuery, visit: Visit) => this.#scan(query, visit));
   }
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
@@ -233,6 +246,32 @@ class SqliteHandle implements StoreHandle {
       }
       return entries;
     });
+  }
+
+  scan(query: ScanQuery, visit: Visit): void {
+    guard('cannot read the store', this.#folder, () => this.#scanAll(query, visit));
+  }
+
+  /** Page by page, so that what was visited is garbage soon; all of one commit. */
+  #scan({ from, before, limit }: ScanQuery, visit: Visit): void {
+    let start = from;
+    for (let left = limit; left > 0; left -= SCAN_ROWS) {
+      const most = Math.min(left, SCAN_ROWS);
+      let rows = 0;
+      for (const { key, value } of this.#rows({
+        table: 'kv',
+        from: start,
+        before,
+        limit: most,
+        bytesMax: Infinity,
+      })) {
+        const text = typeof key === 'string' ? key : keyText(bytesKey('kv', key));
+        visit(text, bytesValue('kv', value), false);
+        rows += 1;
+        if (rows === most) start = keyAfter(text);
+      }
+      if (rows < most) return;
+    }
   }
 
   /** All at once costs half of one by one; that is for where the bytes are bounded, not the rows alone. */
