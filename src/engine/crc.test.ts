@@ -24,7 +24,6 @@ test('of a text is that of its UTF-8', () => {
   );
 });
 
-test('of nothing is what came before, where Node answers 0', () => {
+test('of nothing is what came before', () => {
   expect(crcOf(new Uint8Array(0), 0, 7)).toBe(7);
-  expect(crc32(new Uint8Array(0), 7)).toBe(0);
 });

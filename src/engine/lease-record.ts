@@ -96,11 +96,7 @@ export function readMembers(backend: Backend, id: number): string[] {
   });
 }
 
-/**
- * A checksum of 0 is taken too: before format 3 it was zlib's over nothing after the key, for which Node
- * answers 0 whatever came before. @throws Corrupt
- */
+/** @throws Corrupt */
 export function checkMember(key: Uint8Array, value: Uint8Array): void {
-  if (value.length === MEMBER_BYTES && value.every((byte) => byte === 0)) return;
   checkSeal('a record of a key under a lease', key, value, MEMBER_BYTES);
 }
