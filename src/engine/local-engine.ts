@@ -27,9 +27,11 @@ import type {
   ListResult,
   Op,
   PutOptions,
+  Watch,
   WatchOptions,
   WriteOptions,
 } from './engine.ts';
+import type { Transaction, TransactionResult } from './transaction.ts';
 
 export class LocalEngine implements Engine {
   readonly incarnation: string;
@@ -121,7 +123,11 @@ export class LocalEngine implements Engine {
     return result.revision;
   }
 
-  watch(prefix: string, options: WatchOptions): AsyncIterable<ChangeSet> {
+  transact(_transaction: Transaction): Promise<TransactionResult> {
+    throw new Error('in the making');
+  }
+
+  watch(prefix: string, options: WatchOptions): Watch {
     this.#assertOpen();
     const { from } = options;
     if (from !== undefined && (!Number.isSafeInteger(from) || from < 1)) {
@@ -132,7 +138,8 @@ export class LocalEngine implements Engine {
     }
     // Where it stands is fixed now, not at the first read: nothing written in between is missed.
     const position = from === undefined ? this.revision : from - 1;
-    return this.#hub.watch(normalizePrefix(prefix), position, options.signal);
+    const sets = this.#hub.watch(normalizePrefix(prefix), position, options.signal);
+    return Object.assign(sets, { requestProgress: (): void => undefined });
   }
 
   async changes(afterRevision: number, limit: number): Promise<readonly ChangeSet[]> {
