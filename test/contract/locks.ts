@@ -35,9 +35,9 @@ function counting(engine: Engine): { readonly counted: LockEngine; readonly list
     get: (key) => engine.get(key),
     txn: (conditions, ops) => engine.txn(conditions, ops),
     watch: (prefix, options) => engine.watch(prefix, options),
-    list: (prefix, options) => {
+    list: (prefix) => {
       lists += 1;
-      return engine.list(prefix, options);
+      return engine.list(prefix);
     },
   };
   return { counted, lists: () => lists };
