@@ -30,6 +30,7 @@ class TroubledBackend implements Backend {
 
   get: Backend['get'] = (table, key) => this.#tables.get(table, key);
   range: Backend['range'] = (query) => this.#tables.range(query);
+  read: Backend['read'] = (work) => this.#tables.read(work);
   sizeBytes = (): number => this.#tables.sizeBytes();
   close = async (): Promise<void> => undefined;
 

@@ -59,6 +59,9 @@ export const WATCH_READ_REVISIONS = 256;
 export const WATCH_READ_BYTES = MiB;
 /** Shortest time between the progress items of an idle watch. etcd's own bound: a busy timer is not idle. */
 export const WATCH_PROGRESS_MS_MIN = 100;
+/** Revisions, and bytes, of the log that a read at an older revision takes before the loop gets its turn: more than a batch adds. */
+export const HISTORY_READ_REVISIONS = 4 * BATCH_OPS_MAX;
+export const HISTORY_READ_BYTES = 4 * MiB;
 /** Most revisions `changes` returns, and the bytes after which it stops (never before the first). */
 export const CHANGES_REVISIONS_MAX = 10_000;
 export const CHANGES_BYTES_MAX = 16 * MiB;

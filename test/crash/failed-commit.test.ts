@@ -52,6 +52,7 @@ class FailingBackend implements Backend {
 
   get: Backend['get'] = (table, at) => this.#tables.get(table, at);
   range: Backend['range'] = (query) => this.#tables.range(query);
+  read: Backend['read'] = (work) => this.#tables.read(work);
   sizeBytes = (): number => this.#tables.sizeBytes();
   close = (): Promise<void> => this.#tables.close();
 

@@ -132,6 +132,10 @@ export class ThreadedBackend implements Backend {
     return this.#handle.range(query);
   }
 
+  read<T>(work: () => T): T {
+    return this.#handle.read(work);
+  }
+
   async commit(writes: readonly Write[]): Promise<void> {
     // What no reader holds on to may be written over.
     this.#handle.refresh();

@@ -59,6 +59,7 @@ export function openMemory(initial: readonly Write[]): Backend {
     name: 'memory',
     get: (table, key) => tables[table].get(key),
     range: (query) => tables[query.table].range(query),
+    read: (work) => work(),
     commit: async (writes) => apply(writes),
     sizeBytes: () => tables.kv.bytes() + tables.log.bytes() + tables.meta.bytes(),
     close: async () => undefined,

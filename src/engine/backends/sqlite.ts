@@ -235,6 +235,10 @@ class SqliteHandle implements StoreHandle {
     });
   }
 
+  read<T>(work: () => T): T {
+    return guard('cannot read the store', this.#folder, () => this.#db.transaction(work)());
+  }
+
   /** All at once costs half of one by one; that is for where the bytes are bounded, not the rows alone. */
   #rows({ table, from, before, limit, bytesMax }: RangeQuery): Iterable<Row> {
     const { from: open, between } = this.#statements[table];
