@@ -40,8 +40,10 @@ export interface Backend {
   /** The caller owns the returned bytes. */
   get(table: Table, key: Uint8Array): Uint8Array | undefined;
   range(query: RangeQuery): Entry[];
-  /** The records of `kv` in the same way, one after the other: a long list is not held twice. */
+  /** The records of `kv` one after the other, within a `read`: a long list is not held twice. */
   scan(query: ScanQuery, visit: Visit): void;
+  /** What `work` reads, it reads of one commit. It must not wait for anything. */
+  read<T>(work: () => T): T;
   /**
    * All of `writes`, or none. Resolves after the sync: from then on no crash undoes them.
    * @throws NoSpace, HostFailed; nothing of it is visible then, and the backend stays usable

@@ -1,18 +1,31 @@
 /**
- * One group commit in the making: transactions are applied in order against an overlay over the batch
- * that is being committed, if there is one, and that over the durable state. So a compare-and-swap sees
- * all earlier ones.
+ * One group commit in the making: transactions are applied in order against a draft of kv and of the
+ * leases, so that each sees all earlier ones, also those that are being committed.
  */
-import { HoldfastError } from '../base/errors.ts';
 import { keyBytes } from './key.ts';
-import { encodeLogRecord } from './log.ts';
-import { decodeKeyValue, encodeHead, encodeKeyValue, HEAD_KEY } from './record.ts';
+import { KvDraft } from './kv-draft.ts';
+import { encodeLogRecord, type LoggedChange, type LoggedSet } from './log.ts';
+import {
+  decodeIdentity,
+  encodeHead,
+  encodeIdentity,
+  encodeKeyValue,
+  FORMAT,
+  HEAD_KEY,
+  IDENTITY_KEY,
+  type Head,
+  type Stored,
+} from './record.ts';
 import { compactionStep } from './compact.ts';
+import { holds } from './compare.ts';
 import { LeaseDraft, type LeaseMove } from './lease-draft.ts';
+import { PREVIOUS_BYTES_MAX } from './limits.ts';
+import { rangeOf, type KeySpan } from './span.ts';
+import { TxnBudget } from './txn-budget.ts';
 import type { Backend, Write } from './backend.ts';
-import type { Change, ChangeSet, Condition, KeyValue, Op } from './engine.ts';
-import type { Head } from './record.ts';
-import type { Job } from './txn.ts';
+import type { KeyValue } from './engine.ts';
+import type { GetResult, TxnOpResult } from './transaction.ts';
+import type { CheckedCompare, CheckedOp, Job, Txn } from './txn.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -20,31 +33,51 @@ export interface TxnResult {
   readonly revision: number;
   /** False when nothing was there to change; no revision was taken then. */
   readonly changed: boolean;
+  readonly results: readonly TxnOpResult[];
+  /** The first compare that did not hold, and the first key it did not hold for. */
+  readonly failed?: FailedCompare | undefined;
+}
+
+export interface FailedCompare {
+  readonly index: number;
+  /** Undefined: no key of its span is there. */
+  readonly kv: KeyValue | undefined;
+}
+
+/** What one transaction has done so far. */
+interface Progress {
+  readonly revision: number;
+  readonly budget: TxnBudget;
+  readonly changes: LoggedChange[];
+  readonly moves: LeaseMove[];
+  /** Of the records before. */
+  previousBytes: number;
+  /** Keys more, or less, than before. */
+  keys: number;
 }
 
 export class Batch {
   readonly #backend: Backend;
-  readonly #overlay = new Map<string, KeyValue | undefined>();
-  /** What was read from under this batch: a condition and the write that it guards read the same key. */
-  readonly #under = new Map<string, KeyValue | undefined>();
+  readonly #kv: KvDraft;
   readonly #leases: LeaseDraft;
   readonly #logWrites: Write[] = [];
-  readonly changeSets: ChangeSet[] = [];
+  readonly changeSets: LoggedSet[] = [];
   #head: Head;
   #dirty = false;
-  /** The batch before this one while it is not durable yet. */
-  #below: Batch | undefined;
+  #extraWeight = 0;
+  #extraBytes = 0;
 
+  /** @param below the batch before this one while it is not durable yet */
   constructor(backend: Backend, head: Head, below?: Batch) {
     this.#backend = backend;
+    this.#kv = new KvDraft(backend, below && below.#kv);
     this.#leases = new LeaseDraft(backend, below && below.#leases);
     this.#head = below?.head ?? head;
-    this.#below = below;
   }
 
   /** The batch before this one is durable: what it wrote is read from the backend now. */
   landed(): void {
-    this.#below = undefined;
+    this.#kv.landed();
     this.#leases.landed();
   }
 
@@ -53,52 +86,156 @@ export class Batch {
     return this.#head;
   }
 
-  /** @throws KeyModified, KeyExists, NotFound (a lease), TooLarge, Corrupt; the batch is then as it was before */
+  /** Keys met by prefixes and ranges, which the weights of the jobs don't know. */
+  get extraWeight(): number {
+    return this.#extraWeight;
+  }
+
+  /** Previous records in the log, which the bytes of the jobs don't know. */
+  get extraBytes(): number {
+    return this.#extraBytes;
+  }
+
+  /** @throws NotFound (a lease), TooLarge, Corrupt; the batch is then as it was before */
   apply(job: Job): TxnResult {
-    if (job.type === 'txn') {
-      for (const condition of job.conditions) this.#check(condition);
-      return this.#change(job.ops);
+    try {
+      const result = this.#apply(job);
+      this.#kv.keep();
+      return result;
+    } catch (thrown) {
+      this.#kv.drop();
+      throw thrown;
     }
+  }
+
+  #apply(job: Job): TxnResult {
+    if (job.type === 'txn') return this.#transact(job);
     if (job.type === 'grant') {
       this.#leases.grant(job.lease, job.ttlSeconds);
-      return { revision: this.#head.revision, changed: false };
+      return { revision: this.#head.revision, changed: false, results: [] };
     }
     const keys = this.#leases.keysOf(job.lease);
-    const result = this.#change(keys.map((key) => ({ type: 'delete', key })));
+    const ops = keys.map((key) => {
+      return { type: 'delete', span: { type: 'key', key }, previous: false } as const;
+    });
+    const result = this.#change(ops, new TxnBudget());
     this.#leases.end(job.lease);
     return result;
   }
 
-  /** One revision, unless no op changes anything. */
-  #change(ops: readonly Op[]): TxnResult {
-    const revision = this.#head.revision + 1;
-    const changes: Change[] = [];
-    const moves: LeaseMove[] = [];
-    let keys = this.#head.keys;
-    for (const op of ops) {
-      const before = this.#read(op.key);
-      const change = changeOf(op, before, revision);
-      if (!change) continue;
-      changes.push(change);
-      const { lease } = change.kv;
-      if (lease !== before?.lease) moves.push({ key: op.key, from: before?.lease, to: lease });
-      if (op.type === 'delete') keys -= 1;
-      else if (!before) keys += 1;
+  #transact(txn: Txn): TxnResult {
+    const budget = new TxnBudget();
+    for (const [index, compare] of txn.compares.entries()) {
+      const failing = this.#failing(compare, budget);
+      if (failing) return { ...this.#change(txn.else, budget), failed: { index, ...failing } };
     }
-    if (changes.length === 0) return { revision: this.#head.revision, changed: false };
+    return this.#change(txn.then, budget);
+  }
 
-    this.#leases.move(moves);
-    const set: ChangeSet = { revision, changes };
-    const record = encodeLogRecord(set);
-    for (const { type, kv } of changes) {
-      this.#overlay.set(kv.key, type === 'put' ? kv : undefined);
+  /** The first key that the compare doesn't hold for. */
+  #failing(compare: CheckedCompare, budget: TxnBudget): { kv: KeyValue | undefined } | undefined {
+    if (compare.span.type === 'key') {
+      const kv = this.#kv.get(compare.span.key)?.kv;
+      return holds(compare, kv) ? undefined : { kv };
     }
+    let isEmpty = true;
+    for (const { kv } of this.#kv.range(compare.span)) {
+      isEmpty = false;
+      budget.meet(kv);
+      if (!holds(compare, kv)) return { kv };
+    }
+    return isEmpty && !holds(compare, undefined) ? { kv: undefined } : undefined;
+  }
+
+  /** One revision, unless no op changes anything. */
+  #change(ops: readonly CheckedOp[], budget: TxnBudget): TxnResult {
+    const revision = this.#head.revision + 1;
+    const progress = { revision, budget, changes: [], moves: [], previousBytes: 0, keys: 0 };
+    const results = ops.map((op) => this.#act(op, progress));
+    this.#extraWeight += budget.keys;
+    if (progress.changes.length === 0) {
+      return { revision: this.#head.revision, changed: false, results };
+    }
+    this.#leases.move(progress.moves);
+    const set: LoggedSet = { revision, changes: progress.changes };
+    const record = encodeLogRecord(set);
     this.#logWrites.push({ table: 'log', key: record.key, value: record.value });
     this.changeSets.push(set);
-    const logBytes = this.#head.logBytes + record.value.length;
-    this.#head = { ...this.#head, revision, keys, logBytes };
+    this.#extraBytes += progress.previousBytes;
+    this.#head = {
+      ...this.#head,
+      revision,
+      keys: this.#head.keys + progress.keys,
+      logBytes: this.#head.logBytes + record.value.length,
+    };
     this.#dirty = true;
-    return { revision, changed: true };
+    return { revision, changed: true, results };
+  }
+
+  #act(op: CheckedOp, progress: Progress): TxnOpResult {
+    switch (op.type) {
+      case 'put': {
+        const before = this.#kv.get(op.key);
+        this.#put(op, before, progress);
+        if (!op.previous || !before) return { type: 'put' };
+        progress.budget.carry(before.kv);
+        return { type: 'put', previous: copyOf(before.kv) };
+      }
+      case 'delete': {
+        const found = this.#find(op.span, Infinity, progress.budget);
+        for (const stored of found.stored) this.#delete(stored, progress);
+        const deleted = found.stored.length;
+        if (!op.previous) return { type: 'delete', deleted };
+        return { type: 'delete', deleted, previous: answered(found.stored, op.span, progress) };
+      }
+      case 'get': {
+        const { stored, more } = this.#find(op.span, op.limit, progress.budget);
+        return { type: 'get', kvs: answered(stored, op.span, progress), more };
+      }
+    }
+  }
+
+  #put(op: CheckedOp & { type: 'put' }, before: Stored | undefined, progress: Progress): void {
+    const { key, value, lease } = op;
+    const { revision } = progress;
+    const kv: KeyValue = {
+      key,
+      value,
+      createRevision: before?.kv.createRevision ?? revision,
+      modRevision: revision,
+      version: (before?.kv.version ?? 0) + 1,
+      ...(lease === undefined ? {} : { lease }),
+    };
+    const from = before?.kv.lease;
+    if (lease !== from) progress.moves.push({ key, from, to: lease });
+    if (!before) progress.keys += 1;
+    log(progress, 'put', kv, before);
+    this.#kv.set(key, { kv, record: encodeKeyValue(keyBytes(key), kv) });
+  }
+
+  #delete(before: Stored, progress: Progress): void {
+    const { key, lease } = before.kv;
+    const { revision } = progress;
+    if (lease !== undefined) progress.moves.push({ key, from: lease, to: undefined });
+    progress.keys -= 1;
+    const kv = { key, value: EMPTY, createRevision: 0, modRevision: revision, version: 0 };
+    log(progress, 'delete', kv, before);
+    this.#kv.set(key, undefined);
+  }
+
+  /** In key order. */
+  #find(span: KeySpan, limit: number, budget: TxnBudget): Found {
+    if (span.type === 'key') {
+      const one = this.#kv.get(span.key);
+      return { stored: one ? [one] : [], more: false };
+    }
+    const stored: Stored[] = [];
+    for (const one of this.#kv.range(rangeOf(span))) {
+      if (stored.length === limit) return { stored, more: true };
+      budget.meet(one.kv);
+      stored.push(one);
+    }
+    return { stored, more: false };
   }
 
   /** Drops old log records in the same commit: by the limits, or up to `target` when that is asked for. */
@@ -113,63 +250,53 @@ export class Batch {
   /** Empty when nothing changed: then there is nothing to commit. */
   writes(): Write[] {
     const writes = [...this.#leases.writes];
-    if (!this.#dirty) return writes;
-    for (const [text, kv] of this.#overlay) {
-      const key = keyBytes(text);
-      writes.push({ table: 'kv', key, value: kv && encodeKeyValue(key, kv) });
+    if (this.#dirty) {
+      writes.push(...this.#kv.writes(), ...this.#logWrites);
+      writes.push({ table: 'meta', key: HEAD_KEY, value: encodeHead(this.#head) });
     }
-    writes.push(...this.#logWrites);
-    writes.push({ table: 'meta', key: HEAD_KEY, value: encodeHead(this.#head) });
+    if (writes.length > 0 && this.#head.format < FORMAT) writes.push(this.#raiseFormat());
     return writes;
   }
 
-  #check(condition: Condition): void {
-    const found = this.#read(condition.key)?.modRevision ?? 0;
-    if (found === condition.modRevision) return;
-    if (condition.modRevision === 0) {
-      throw new HoldfastError('KeyExists', `${condition.key} exists, at revision ${found}`, {
-        hint: 'read it, or write without asking that it be new',
-      });
-    }
-    const now = found === 0 ? 'it does not exist' : `it is at revision ${found}`;
-    throw new HoldfastError(
-      'KeyModified',
-      `${condition.key} was expected at revision ${condition.modRevision}, ${now}`,
-      { hint: 'read it again and repeat the change on what is there now' },
-    );
-  }
-
-  #read(key: string): KeyValue | undefined {
-    for (const known of [this.#overlay, this.#under]) {
-      const kv = known.get(key);
-      if (kv !== undefined || known.has(key)) return kv;
-    }
-    const below = this.#below && this.#below.#overlay;
-    const kv = below?.has(key) ? below.get(key) : this.#readDurable(key);
-    this.#under.set(key, kv);
-    return kv;
-  }
-
-  #readDurable(key: string): KeyValue | undefined {
-    const record = this.#backend.get('kv', keyBytes(key));
-    return record && decodeKeyValue(key, record);
+  /** A store of an older format is one of ours from its first commit on. */
+  #raiseFormat(): Write {
+    const incarnation = decodeIdentity(this.#backend.get('meta', IDENTITY_KEY));
+    this.#head = { ...this.#head, format: FORMAT };
+    return { table: 'meta', key: IDENTITY_KEY, value: encodeIdentity(incarnation) };
   }
 }
 
-/** Undefined for a delete of what is not there. */
-function changeOf(op: Op, before: KeyValue | undefined, revision: number): Change | undefined {
-  if (op.type === 'put') {
-    const kv: KeyValue = {
-      key: op.key,
-      value: op.value,
-      createRevision: before?.createRevision ?? revision,
-      modRevision: revision,
-      version: (before?.version ?? 0) + 1,
-      ...(op.lease === undefined ? {} : { lease: op.lease }),
-    };
-    return { type: 'put', kv };
-  }
-  if (!before) return undefined;
-  const kv = { key: op.key, value: EMPTY, createRevision: 0, modRevision: revision, version: 0 };
-  return { type: 'delete', kv };
+interface Found {
+  readonly stored: readonly Stored[];
+  readonly more: boolean;
+}
+
+/** With the record before, as long as the log record has room for it. */
+function log(
+  progress: Progress,
+  type: 'put' | 'delete',
+  kv: KeyValue,
+  before: Stored | undefined,
+): void {
+  const bytes = before?.record.length ?? 0;
+  const isKept = progress.previousBytes + bytes <= PREVIOUS_BYTES_MAX;
+  if (isKept) progress.previousBytes += bytes;
+  progress.changes.push({ change: { type, kv }, previous: isKept ? before?.record : undefined });
+}
+
+/** What a range has met was counted then. */
+function answered(
+  stored: readonly Stored[],
+  span: KeySpan,
+  { budget }: Progress,
+): GetResult['kvs'] {
+  return stored.map(({ kv }) => {
+    if (span.type === 'key') budget.carry(kv);
+    return copyOf(kv);
+  });
+}
+
+/** The caller's own bytes: ours go on into the log. */
+function copyOf(kv: KeyValue): KeyValue {
+  return { ...kv, value: new Uint8Array(kv.value) };
 }

@@ -5,19 +5,21 @@
  * Looked at: the identity and the head; that the log goes from compacted + 1 to revision without a gap,
  * every record whole; that every record of kv is whole, in order, found by its key, with revisions that
  * can be; that head counts what is there; that the log's last word on each key is what kv has, and that
- * each value younger than the compaction has its log record; that leases and the keys under them name each other.
+ * each value younger than the compaction has its log record; that the previous records in the log are what
+ * the log says of their keys before; that leases and the keys under them name each other.
  */
 import { crc32 } from 'node:zlib';
 import { MiB } from '../base/bytes.ts';
 import { messageOf } from '../base/errors.ts';
 import { keyBytes, keyText, normalizeKey } from './key.ts';
 import { checkMember, hasGrant, leaseOf, memberKey } from './lease-record.ts';
-import { decodeLogRecord, logKey, readU64 } from './log.ts';
+import { PreviousCheck } from './check-previous.ts';
+import { decodeLogRecord, logKey, readU64, type LoggedChange, type LoggedSet } from './log.ts';
 import { decodeIdentity, decodeKeyValue, encodeKeyValue, IDENTITY_KEY } from './record.ts';
-import { readHead } from './recover.ts';
+import { readStoredHead } from './recover.ts';
 import type { Backend, Entry, Table } from './backend.ts';
-import type { Change, ChangeSet, KeyValue } from './engine.ts';
-import type { Head } from './record.ts';
+import type { Change, KeyValue } from './engine.ts';
+import type { StoredHead } from './record.ts';
 
 /** Findings kept: who meets more reads the first ones, and the count. */
 export const FINDINGS_MAX = 100;
@@ -26,8 +28,8 @@ const PAGE_ENTRIES = 256;
 const PAGE_BYTES_MAX = 4 * MiB;
 /** Keys that wait for the record that deletes them. A log with more is read again for each share of it. */
 const WAITING_BYTES_MAX = 16 * MiB;
-/** What a waiting key costs beside its own bytes. */
-const WAITING_ENTRY_BYTES = 64;
+/** What a waiting key costs beside its own bytes, with what the log said of it last. */
+const WAITING_ENTRY_BYTES = 160;
 
 /** `warning`: no read comes out wrong because of it. */
 export interface Finding {
@@ -102,7 +104,7 @@ class Check {
     const incarnation = this.#try('meta identity', () =>
       decodeIdentity(this.#backend.get('meta', IDENTITY_KEY)),
     );
-    const head = this.#try('meta head', () => readHead(this.#backend));
+    const head = this.#try('meta head', () => readStoredHead(this.#backend));
     if (head && head.compacted > head.revision) {
       const { compacted, revision } = head;
       this.#findings.add('meta head', `compacted up to ${compacted}, the revision is ${revision}`);
@@ -111,7 +113,7 @@ class Check {
     this.#checkKeys(head);
     this.#checkLeases();
     if (head) {
-      this.#checkAgreement();
+      this.#checkAgreement(head);
       this.#compareCounts(head);
       if (this.#young !== this.#vouched) this.#nameUnvouched(head);
     }
@@ -128,7 +130,7 @@ class Check {
     };
   }
 
-  #checkLog(head: Head | undefined): void {
+  #checkLog(head: StoredHead | undefined): void {
     let next = head && head.compacted + 1;
     for (const entry of this.#scan('log')) {
       const revision = revisionOf(entry);
@@ -157,16 +159,17 @@ class Check {
     }
   }
 
-  #checkSet({ revision, changes }: ChangeSet): void {
+  #checkSet({ revision, changes }: LoggedSet): void {
     if (changes.length === 0) this.#findings.add(`log ${revision}`, 'holds no change');
-    for (const { type, kv } of changes) {
+    for (const { change } of changes) {
+      const { type, kv } = change;
       this.#waitingBytes += kv.key.length + WAITING_ENTRY_BYTES;
       const wrong = type === 'put' ? wrongRevisions(kv) : undefined;
       if (wrong) this.#findings.add(`log ${revision}`, `${JSON.stringify(kv.key)}: ${wrong}`);
     }
   }
 
-  #checkKeys(head: Head | undefined): void {
+  #checkKeys(head: StoredHead | undefined): void {
     for (const { key, value } of this.#scan('kv')) {
       const where = whereOf(key);
       this.#keys += 1;
@@ -213,14 +216,20 @@ class Check {
   }
 
   /** Each change of the log against kv, a share of the keys at a time. */
-  #checkAgreement(): void {
+  #checkAgreement({ compacted }: StoredHead): void {
     const shares = Math.max(1, Math.ceil(this.#waitingBytes / WAITING_BYTES_MAX));
     for (let share = 0; share < shares; share += 1) {
       // Put, but not in kv: a later record has to delete them.
       const waiting = new Map<string, number>();
+      const previous = new PreviousCheck(compacted);
       for (const entry of this.#scan('log', false)) {
-        for (const change of changesOf(entry)) {
-          if (crc32(change.kv.key) % shares === share) this.#compare(change, waiting);
+        for (const logged of changesOf(entry)) {
+          const { kv } = logged.change;
+          if (crc32(kv.key) % shares !== share) continue;
+          this.#compare(logged.change, waiting);
+          const wrong = previous.take(logged);
+          const where = `log ${kv.modRevision}`;
+          if (wrong) this.#findings.add(where, `${JSON.stringify(kv.key)} ${wrong}`);
         }
       }
       for (const [key, revision] of waiting) {
@@ -263,7 +272,7 @@ class Check {
     }
   }
 
-  #compareCounts(head: Head): void {
+  #compareCounts(head: StoredHead): void {
     if (head.keys !== this.#keys) {
       this.#findings.add('meta head', `counts ${head.keys} keys, ${this.#keys} are there`);
     }
@@ -274,7 +283,7 @@ class Check {
   }
 
   /** Only for a store that is damaged: a read of the log for each young key. */
-  #nameUnvouched({ compacted, revision }: Head): void {
+  #nameUnvouched({ compacted, revision }: StoredHead): void {
     for (const { key, value } of this.#scan('kv', false)) {
       let kv: KeyValue;
       try {
@@ -285,7 +294,7 @@ class Check {
       if (kv.modRevision <= compacted || kv.modRevision > revision) continue;
       const record = this.#backend.get('log', logKey(kv.modRevision));
       const changes = record ? changesOf({ key: logKey(kv.modRevision), value: record }) : [];
-      if (changes.some((change) => change.kv.key === kv.key)) continue;
+      if (changes.some(({ change }) => change.kv.key === kv.key)) continue;
       this.#findings.add(whereOf(key), `at revision ${kv.modRevision}, which the log lacks`);
     }
   }
@@ -345,7 +354,7 @@ function revisionOf({ key }: Entry): number {
 }
 
 /** None of a record that is damaged: that was told when the log was read first. */
-function changesOf({ key, value }: Entry): readonly Change[] {
+function changesOf({ key, value }: Entry): readonly LoggedChange[] {
   try {
     return decodeLogRecord(key, value).changes;
   } catch {

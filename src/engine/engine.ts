@@ -10,6 +10,8 @@
  *   no read or watch shows a write before that.
  */
 
+import type { Transaction, TransactionResult } from './transaction.ts';
+
 export interface KeyValue {
   readonly key: string;
   readonly value: Uint8Array;
@@ -23,6 +25,18 @@ export interface KeyValue {
   readonly lease?: number | undefined;
 }
 
+/**
+ * Some of the keys: one; all under a path prefix (`''`: all there are; the prefix itself is not under it); or
+ * all from `from` up to `before`, in the order of their bytes, `before` not included (absent: to the end).
+ * The two bounds are text like keys, but may be empty, end with a `/`, have empty segments, and go on with a
+ * NUL: `{ from: `${key}\0` }` begins after `key`.
+ */
+export type Span =
+  | { readonly key: string }
+  | { readonly prefix: string }
+  | { readonly from: string; readonly before?: string | undefined };
+
+/** The common operations: `txn` takes these, `transact` takes more. */
 export type Op =
   | {
       readonly type: 'put';
@@ -43,15 +57,25 @@ export interface Condition {
 export interface Change {
   readonly type: 'put' | 'delete';
   readonly kv: KeyValue;
+  /**
+   * What was there before, for a watch that asked for it. Absent when the put made the key; also where the
+   * log doesn't hold it: written by an older Holdfast, or larger than a log record takes (PREVIOUS_BYTES_MAX).
+   */
+  readonly previous?: KeyValue | undefined;
 }
 
-/** All changes of one revision (under the watched prefix), never split. */
+/** All changes of one revision (within what is watched), never split. None at all: a watch's progress. */
 export interface ChangeSet {
   readonly revision: number;
   readonly changes: readonly Change[];
 }
 
-export interface ListOptions {
+export interface GetOptions {
+  /** As of this revision, from the compacted one to the last; default: now. See `Engine.list` for its cost. */
+  readonly revision?: number | undefined;
+}
+
+export interface ListOptions extends GetOptions {
   /** Start after this key (for paging). */
   readonly after?: string | undefined;
   /** At most this many; default all. */
@@ -79,7 +103,21 @@ export interface PutOptions extends WriteOptions {
 export interface WatchOptions {
   /** First revision to see, history included; default: the next one. */
   readonly from?: number | undefined;
+  /** Each change carries `previous`. */
+  readonly previousValues?: boolean | undefined;
+  /** Only puts, or only deletes; default both. */
+  readonly only?: Change['type'] | undefined;
+  /**
+   * After so long without an item (a whole number of ms from WATCH_PROGRESS_MS_MIN), and caught up, comes one
+   * without changes: all up to its revision was seen. Default: never, and no timer.
+   */
+  readonly progressMs?: number | undefined;
   readonly signal: AbortSignal;
+}
+
+export interface Watch extends AsyncIterable<ChangeSet> {
+  /** Asks for one item without changes, as soon as all up to its revision was handed out. */
+  requestProgress(): void;
 }
 
 export interface EngineStats {
@@ -124,9 +162,15 @@ export interface Engine {
   readonly revision: number;
   readonly leases: Leases;
 
-  get(key: string): Promise<KeyValue | undefined>;
-  /** Key order; the prefix itself is not in it. */
-  list(prefix: string, options?: ListOptions): Promise<ListResult>;
+  /** @throws InvalidArgument (a revision to come), Compacted */
+  get(key: string, options?: GetOptions): Promise<KeyValue | undefined>;
+  /**
+   * Key order; text is a prefix. All of one revision, which the result names: give it to the next page, and
+   * the pages fit together. With an older `revision` the log since then is read, in steps that yield the
+   * loop: that costs in proportion to what was changed since, wherever it was. (Bounded by LOG_BYTES_MAX.)
+   * @throws InvalidArgument (a revision to come), Compacted: it is gone from the log, or a change since lacks what was before
+   */
+  list(span: string | Span, options?: ListOptions): Promise<ListResult>;
   /**
    * @returns the revision of this write.
    * @throws KeyModified, KeyExists (ifRevision 0), NotFound (the lease), InvalidArgument, TooLarge, NoSpace
@@ -140,11 +184,21 @@ export interface Engine {
    */
   txn(conditions: readonly Condition[], ops: readonly Op[]): Promise<number>;
   /**
-   * Every change under `prefix`, in order, each exactly once, until the signal aborts (then it just ends).
-   * A slow reader is caught up from the log, it never grows the heap.
+   * One branch in order, as one revision: each op sees those before it. A key is put at most once, not inside
+   * a span that is deleted by the same branch, and deleted by its name at most once. A branch that changes
+   * nothing takes no revision. All of it is refused and nothing changed, when anything of it is.
+   * Bounds: TXN_OPS_MAX compares, and ops of each branch; TXN_BYTES_MAX of keys and values;
+   * TXN_RANGE_KEYS_MAX keys, with TXN_RANGE_BYTES_MAX of values, met by its prefixes and ranges together.
+   * @throws InvalidArgument, TooLarge (with the numbers), NotFound (a lease), NoSpace
+   */
+  transact(transaction: Transaction): Promise<TransactionResult>;
+  /**
+   * Every change within the span (text is a prefix), in order, each exactly once, until the signal aborts (then
+   * it just ends). A slow reader is caught up from the log, it never grows the heap. To a put it costs a look-up
+   * per level of the key for all watches of keys and prefixes, and a comparison for each watch of a range.
    * @throws Compacted when `from` (or where a slow reader stands) is gone from the log
    */
-  watch(prefix: string, options: WatchOptions): AsyncIterable<ChangeSet>;
+  watch(span: string | Span, options: WatchOptions): Watch;
   /** The log after `revision`, at most `limit` revisions. @throws Compacted */
   changes(afterRevision: number, limit: number): Promise<readonly ChangeSet[]>;
   /** Drops log entries at or below `revision`, in bounded steps. Current values stay. */

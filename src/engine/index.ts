@@ -40,6 +40,7 @@ export type {
   Condition,
   Engine,
   EngineStats,
+  GetOptions,
   KeyValue,
   Leases,
   LeaseStatus,
@@ -47,9 +48,12 @@ export type {
   ListResult,
   Op,
   PutOptions,
+  Span,
+  Watch,
   WatchOptions,
   WriteOptions,
 } from './engine.ts';
+export type * from './transaction.ts';
 export {
   CHANGES_REVISIONS_MAX,
   KEY_BYTES_MAX,
@@ -57,7 +61,10 @@ export {
   LEASE_TTL_SECONDS_MAX,
   LEASES_MAX,
   TXN_OPS_MAX,
+  TXN_RANGE_BYTES_MAX,
+  TXN_RANGE_KEYS_MAX,
   VALUE_BYTES_MAX,
+  WATCH_PROGRESS_MS_MIN,
 } from './limits.ts';
 export { acquireLock, lockHolder, type HeldLock, type LockOptions } from './lock.ts';
 export {

@@ -15,6 +15,14 @@ export function normalizePrefix(prefix: string): string {
   return checkPath('prefix', prefix.endsWith('/') ? prefix.slice(0, -1) : prefix);
 }
 
+/** The bound of a range without its leading `/`: any text that a key could come before. @throws InvalidArgument, TooLarge */
+export function normalizeBound(bound: string): string {
+  const text = bound.startsWith('/') ? bound.slice(1) : bound;
+  // One more than a key: it may be a key and a NUL.
+  checkText('bound', text, KEY_BYTES_MAX + 1);
+  return text;
+}
+
 function checkPath(what: string, text: string): string {
   const path = text.startsWith('/') ? text.slice(1) : text;
   if (path === '') throw invalid(`the ${what} is empty`);
@@ -22,18 +30,22 @@ function checkPath(what: string, text: string): string {
     throw invalid(`the ${what} ${JSON.stringify(brief(text))} has an empty segment`);
   }
   if (path.includes('\0')) throw invalid(`the ${what} contains a NUL`);
-  const bytes = Buffer.byteLength(path);
-  if (bytes > KEY_BYTES_MAX) {
+  checkText(what, path, KEY_BYTES_MAX);
+  return path;
+}
+
+function checkText(what: string, text: string, bytesMax: number): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > bytesMax) {
     throw new HoldfastError(
       'TooLarge',
-      `the ${what} is ${bytes} bytes long, ${KEY_BYTES_MAX} are allowed`,
+      `the ${what} is ${bytes} bytes long, ${bytesMax} are allowed`,
       { hint: 'put long names into the value and an id into the key' },
     );
   }
-  if (bytes !== path.length && LONE_SURROGATE.test(path)) {
+  if (bytes !== text.length && LONE_SURROGATE.test(text)) {
     throw invalid(`the ${what} is not well-formed Unicode (a lone surrogate)`);
   }
-  return path;
 }
 
 function invalid(message: string): HoldfastError {

@@ -9,7 +9,6 @@ import {
   memberKey,
   readMembers,
 } from './lease-record.ts';
-import { decodeIdentity, encodeIdentity, FORMAT, formatOf, IDENTITY_KEY } from './record.ts';
 import { LEASE_KEYS_MAX } from './limits.ts';
 import type { Backend, Write } from './backend.ts';
 
@@ -39,7 +38,6 @@ export class LeaseDraft {
   }
 
   grant(id: number, ttlSeconds: number): void {
-    this.#raiseFormat();
     const key = grantKey(id);
     this.#keys.set(id, new Set());
     this.writes.push({ table: 'meta', key, value: encodeGrant(key, ttlSeconds) });
@@ -102,14 +100,6 @@ export class LeaseDraft {
       return keys && new Set(keys);
     }
     return hasGrant(this.#backend, id) ? new Set(readMembers(this.#backend, id)) : undefined;
-  }
-
-  /** A store of format 1 is one of format 2 from its first lease on. */
-  #raiseFormat(): void {
-    const identity = this.#backend.get('meta', IDENTITY_KEY)!;
-    if (formatOf(identity) >= FORMAT) return;
-    const value = encodeIdentity(decodeIdentity(identity));
-    this.writes.push({ table: 'meta', key: IDENTITY_KEY, value });
   }
 }
 

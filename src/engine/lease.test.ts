@@ -31,6 +31,7 @@ class TroubledBackend implements Backend {
   get: Backend['get'] = (table, key) => this.#tables.get(table, key);
   range: Backend['range'] = (query) => this.#tables.range(query);
   scan: Backend['scan'] = (query, visit) => this.#tables.scan(query, visit);
+  read: Backend['read'] = (work) => this.#tables.read(work);
   sizeBytes = (): number => this.#tables.sizeBytes();
   close = async (): Promise<void> => undefined;
 

@@ -10,6 +10,12 @@ export const VALUE_BYTES_MAX = MiB;
 export const TXN_OPS_MAX = 1024;
 /** Keys and values of one transaction. It is one log record, which is read whole. */
 export const TXN_BYTES_MAX = 8 * MiB;
+/** Keys that the prefixes and ranges of one transaction meet, together: its turn on the main loop stays a few ms. */
+export const TXN_RANGE_KEYS_MAX = TXN_OPS_MAX;
+/** Values of those keys: they are in memory at once, read and answered. */
+export const TXN_RANGE_BYTES_MAX = 2 * TXN_BYTES_MAX;
+/** What one log record holds of the values before. Beyond it a change is logged without: reads before it are `Compacted`. */
+export const PREVIOUS_BYTES_MAX = TXN_BYTES_MAX;
 
 /** Operations of one group commit: ~5 us each on the main loop, so a batch holds it for 1 or 2 ms. */
 export const BATCH_OPS_MAX = 256;
@@ -51,6 +57,11 @@ export const WATCH_BUFFER_BYTES_MAX = 256 * KiB;
 /** Revisions, and bytes, that a lagging watcher reads from the log before the loop gets its turn. */
 export const WATCH_READ_REVISIONS = 256;
 export const WATCH_READ_BYTES = MiB;
+/** Shortest time between the progress items of an idle watch. etcd's own bound: a busy timer is not idle. */
+export const WATCH_PROGRESS_MS_MIN = 100;
+/** Revisions, and bytes, of the log that a read at an older revision takes before the loop gets its turn: more than a batch adds. */
+export const HISTORY_READ_REVISIONS = 4 * BATCH_OPS_MAX;
+export const HISTORY_READ_BYTES = 4 * MiB;
 /** Most revisions `changes` returns, and the bytes after which it stops (never before the first). */
 export const CHANGES_REVISIONS_MAX = 10_000;
 export const CHANGES_BYTES_MAX = 16 * MiB;

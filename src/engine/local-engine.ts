@@ -1,35 +1,44 @@
 /** The engine over any backend; its promises are in engine.ts. */
 import { HoldfastError } from '../base/errors.ts';
 import { systemClock, type Clock } from '../base/clock.ts';
-import { keyAfter, keyBytes, normalizeKey, normalizePrefix, prefixRange } from './key.ts';
+import { History } from './history.ts';
+import { keyBytes, normalizeKey } from './key.ts';
 import { LeaseKeeper } from './lease.ts';
-import { corrupt, decodeLogRecord, logKey } from './log.ts';
-import { decodeKeyValue } from './record.ts';
-import { recover, type Recovered } from './recover.ts';
-import { checkTxn } from './txn.ts';
+import { readLog } from './log-reader.ts';
+import { decodeKeyValue, shownSet } from './record.ts';
+import { readStoredHead, recover, type Recovered } from './recover.ts';
+import { checkSpan, rangeAfter, rangeOf } from './span.ts';
+import { checkLimit, checkTransaction, checkTxn } from './txn.ts';
 import { WatchHub } from './watch.ts';
 import { closedError, Writer } from './writer.ts';
 import {
   CHANGES_BYTES_MAX,
   CHANGES_REVISIONS_MAX,
+  WATCH_PROGRESS_MS_MIN,
   WATCH_READ_BYTES,
   WATCH_READ_REVISIONS,
 } from './limits.ts';
-import type { Backend, RangeQuery } from './backend.ts';
+import type { Backend } from './backend.ts';
+import type { FailedCompare, TxnResult } from './batch.ts';
 import type {
   ChangeSet,
   Condition,
   Engine,
   EngineStats,
+  GetOptions,
   KeyValue,
   Leases,
   ListOptions,
   ListResult,
   Op,
   PutOptions,
+  Span,
+  Watch,
   WatchOptions,
   WriteOptions,
 } from './engine.ts';
+import type { LoggedSet } from './log.ts';
+import type { Transaction, TransactionResult } from './transaction.ts';
 
 export class LocalEngine implements Engine {
   readonly incarnation: string;
@@ -38,6 +47,7 @@ export class LocalEngine implements Engine {
   readonly #writer: Writer;
   readonly #hub: WatchHub;
   readonly #leases: LeaseKeeper;
+  readonly #history: History;
   #closing: Promise<void> | undefined;
 
   /** Opens over a backend, which it then owns. @throws Corrupt, StateMismatch; the backend is closed then */
@@ -54,9 +64,12 @@ export class LocalEngine implements Engine {
     this.incarnation = found.incarnation;
     this.#backend = backend;
     this.#path = path;
-    this.#hub = new WatchHub((after) =>
-      this.#readLog(after, WATCH_READ_REVISIONS, WATCH_READ_BYTES),
-    );
+    this.#history = new History(backend, () => this.#assertOpen());
+    this.#hub = new WatchHub({
+      readLog: (after) => this.#readLog(after, WATCH_READ_REVISIONS, WATCH_READ_BYTES),
+      revision: () => this.revision,
+      clock,
+    });
     this.#writer = new Writer(backend, found.head, {
       publish: (changeSets) => this.#hub.publish(changeSets),
       resync: (revision) => this.#hub.resync(revision),
@@ -79,29 +92,34 @@ export class LocalEngine implements Engine {
     return this.#leases;
   }
 
-  async get(key: string): Promise<KeyValue | undefined> {
+  async get(key: string, options: GetOptions = {}): Promise<KeyValue | undefined> {
     this.#assertOpen();
-    const text = normalizeKey(key);
-    const record = this.#backend.get('kv', keyBytes(text));
-    return record && decodeKeyValue(text, record);
+    const name = normalizeKey(key);
+    const { revision } = options;
+    if (revision !== undefined) return this.#history.get(name, checkRevision(revision));
+    const record = this.#backend.get('kv', keyBytes(name));
+    return record && decodeKeyValue(name, record);
   }
 
-  async list(prefix: string, options: ListOptions = {}): Promise<ListResult> {
+  async list(span: string | Span, options: ListOptions = {}): Promise<ListResult> {
     this.#assertOpen();
-    const { from, before } = prefixRange(normalizePrefix(prefix));
+    const { after, revision: asOf } = options;
+    const whole = rangeOf(checkSpan(span));
+    const range = after === undefined ? whole : rangeAfter(whole, normalizeKey(after));
     const limit = checkLimit(options.limit);
-    const start = options.after === undefined ? from : keyAfter(normalizeKey(options.after));
-    const query = {
-      from: Buffer.compare(start, from) > 0 ? start : from,
-      before,
-      limit: limit === Infinity ? Number.MAX_SAFE_INTEGER : limit + 1,
-    };
-    const { revision } = this;
-    const kvs: KeyValue[] = [];
-    this.#backend.scan(query, (key, record, lent) => kvs.push(decodeKeyValue(key, record, lent)));
-    const more = kvs.length > limit;
-    if (more) kvs.pop();
-    return { kvs, revision, more };
+    if (asOf !== undefined) {
+      const kvs = await this.#history.list(range, checkRevision(asOf), limit);
+      return { ...firstOf(kvs, limit), revision: asOf };
+    }
+    return this.#backend.read(() => {
+      const { revision } = readStoredHead(this.#backend);
+      const most = limit === Infinity ? Number.MAX_SAFE_INTEGER : limit + 1;
+      const kvs: KeyValue[] = [];
+      this.#backend.scan({ ...range, limit: most }, (key, record, lent) =>
+        kvs.push(decodeKeyValue(key, record, lent)),
+      );
+      return { ...firstOf(kvs, limit), revision };
+    });
   }
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<number> {
@@ -111,27 +129,45 @@ export class LocalEngine implements Engine {
 
   async delete(key: string, options: WriteOptions = {}): Promise<number | undefined> {
     const conditions = conditionsOf(key, options);
-    const result = await this.#writer.submit(checkTxn(conditions, [{ type: 'delete', key }]));
+    const result = await this.#allOrNothing(conditions, [{ type: 'delete', key }]);
     return result.changed ? result.revision : undefined;
   }
 
   async txn(conditions: readonly Condition[], ops: readonly Op[]): Promise<number> {
-    const result = await this.#writer.submit(checkTxn(conditions, ops));
-    return result.revision;
+    return (await this.#allOrNothing(conditions, ops)).revision;
   }
 
-  watch(prefix: string, options: WatchOptions): AsyncIterable<ChangeSet> {
+  async transact(transaction: Transaction): Promise<TransactionResult> {
+    const { revision, results, failed } = await this.#writer.submit(checkTransaction(transaction));
+    return { succeeded: failed === undefined, revision, results };
+  }
+
+  /** @throws KeyModified, KeyExists for the first condition that fails */
+  async #allOrNothing(conditions: readonly Condition[], ops: readonly Op[]): Promise<TxnResult> {
+    const result = await this.#writer.submit(checkTxn(conditions, ops));
+    if (result.failed) throw conditionFailed(conditions[result.failed.index]!, result.failed);
+    return result;
+  }
+
+  watch(span: string | Span, options: WatchOptions): Watch {
     this.#assertOpen();
-    const { from } = options;
+    const { from, previousValues = false, only, progressMs, signal } = options;
     if (from !== undefined && (!Number.isSafeInteger(from) || from < 1)) {
       throw new HoldfastError(
         'InvalidArgument',
         `cannot watch from revision ${String(from)}: revisions are whole numbers from 1`,
       );
     }
+    if (progressMs !== undefined && !(progressMs >= WATCH_PROGRESS_MS_MIN)) {
+      throw new HoldfastError(
+        'InvalidArgument',
+        `progress every ${String(progressMs)} ms: at least ${WATCH_PROGRESS_MS_MIN} are between`,
+      );
+    }
     // Where it stands is fixed now, not at the first read: nothing written in between is missed.
     const position = from === undefined ? this.revision : from - 1;
-    return this.#hub.watch(normalizePrefix(prefix), position, options.signal);
+    const wanted = { span: checkSpan(span), previousValues, only, progressMs };
+    return this.#hub.watch(wanted, position, signal);
   }
 
   async changes(afterRevision: number, limit: number): Promise<readonly ChangeSet[]> {
@@ -142,7 +178,7 @@ export class LocalEngine implements Engine {
       );
     }
     const most = Math.min(checkLimit(limit), CHANGES_REVISIONS_MAX);
-    return this.#readLog(afterRevision, most, CHANGES_BYTES_MAX);
+    return this.#readLog(afterRevision, most, CHANGES_BYTES_MAX).map(shownSet);
   }
 
   async compact(revision: number): Promise<void> {
@@ -184,30 +220,9 @@ export class LocalEngine implements Engine {
     if (this.#closing) throw closedError();
   }
 
-  #readLog(after: number, limit: number, bytesMax: number): ChangeSet[] {
+  #readLog(after: number, limit: number, bytesMax: number): LoggedSet[] {
     this.#assertOpen();
-    const { revision, compacted } = this.#writer.head;
-    if (after < compacted) {
-      throw new HoldfastError(
-        'Compacted',
-        `revision ${after + 1} is gone from the change log, it begins at ${compacted + 1}`,
-        { hint: 'list what is there now, then go on from the revision of that list' },
-      );
-    }
-    if (after >= revision) return [];
-    const query: RangeQuery = {
-      table: 'log',
-      from: logKey(after + 1),
-      before: logKey(revision + 1),
-      limit,
-      bytesMax,
-    };
-    const sets = this.#backend.range(query).map(({ key, value }) => decodeLogRecord(key, value));
-    for (const [i, set] of sets.entries()) {
-      if (set.revision !== after + 1 + i) throw corrupt(`log record ${after + 1 + i} is missing`);
-    }
-    if (sets.length === 0 && limit > 0) throw corrupt(`log record ${after + 1} is missing`);
-    return sets;
+    return readLog(this.#backend, { after, limit, bytesMax });
   }
 }
 
@@ -215,11 +230,32 @@ function conditionsOf(key: string, options: WriteOptions): Condition[] {
   return options.ifRevision === undefined ? [] : [{ key, modRevision: options.ifRevision }];
 }
 
-function checkLimit(limit: number | undefined): number {
-  if (limit === undefined) return Infinity;
-  if (Number.isSafeInteger(limit) && limit > 0) return limit;
+function conditionFailed({ key, modRevision }: Condition, { kv }: FailedCompare): HoldfastError {
+  if (modRevision === 0) {
+    return new HoldfastError('KeyExists', `${key} exists, at revision ${kv?.modRevision}`, {
+      hint: 'read it, or write without asking that it be new',
+    });
+  }
+  const now = kv ? `it is at revision ${kv.modRevision}` : 'it does not exist';
+  return new HoldfastError(
+    'KeyModified',
+    `${key} was expected at revision ${modRevision}, ${now}`,
+    { hint: 'read it again and repeat the change on what is there now' },
+  );
+}
+
+function firstOf(
+  kvs: readonly KeyValue[],
+  limit: number,
+): { readonly kvs: readonly KeyValue[]; readonly more: boolean } {
+  const more = kvs.length > limit;
+  return { kvs: more ? kvs.slice(0, limit) : kvs, more };
+}
+
+function checkRevision(revision: number): number {
+  if (Number.isSafeInteger(revision) && revision >= 0) return revision;
   throw new HoldfastError(
     'InvalidArgument',
-    `the limit ${String(limit)} is not a whole number from 1`,
+    `the revision ${String(revision)} is not a whole number from 0`,
   );
 }

@@ -1,5 +1,5 @@
 /**
- * FORMAT (version 2)
+ * FORMAT (version 3)
  *
  * A store is three ordered tables of bytes, `kv`, `log` and `meta`, in one file of the backend. All
  * numbers are big-endian and unsigned; u64 numbers stay below 2^53. `crc` is CRC-32 (IEEE 802.3, as in
@@ -13,6 +13,7 @@
  *   log  <revision>   crc u32 | count u32 | count times:
  *                       type u8 (1 put, 2 delete) | keyLength u32 | valueLength u32
  *                       | createRevision u64 | version u64 [| lease u64] | key | value
+ *                       [| previousLength u32 | previous]
  *
  * The key of a log record is its revision as u64. `keys` counts the records of kv; `logBytes` sums the
  * value lengths of the log. For a delete, createRevision and version are 0 and the value is empty.
@@ -20,8 +21,15 @@
  * "leasekey:" record for each kv record with a lease, and one "lease:" record for each lease.
  * "HFENGINE" and the format number never move, so that any version can refuse a newer one.
  *
- * Format 1 knew no leases: a store without one is the same in both. So a store of format 1 is read as it
- * is, and becomes format 2 in the commit that grants its first lease. Until then the older program reads it.
+ * The highest bit of a type says that the key's record before the change follows: `previous` is the record
+ * of kv as it was, its crc included. A put of version 1 made its key: there was none. A later put, or a
+ * delete, without it doesn't know any more: an older format wrote it, or it was left out because the
+ * previous records of one revision would be over PREVIOUS_BYTES_MAX (limits.ts). A key is in a log record
+ * once.
+ *
+ * Format 1 knew no leases, format 2 no previous records. A store of either is read as it is, and becomes
+ * format 3 in the first commit after that: the older program refuses it then. Nothing of it is converted:
+ * each change of the log says itself whether it knows what was before.
  *
  * WRITE
  *
@@ -35,6 +43,11 @@
  * Current values come from kv; history is the log from compacted + 1 to revision, without a gap. Each
  * record's crc is checked when it is read; a mismatch is `Corrupt`, naming table and key.
  *
+ * The state at an older revision R, not below compacted, is that of now undone by the log after R: a key
+ * that was changed since is what the first of those changes says was before it, each other key is what it is
+ * now. Where that change doesn't know, the state of its key at R is gone (`Compacted`). `previous` lies
+ * within the crc of its log record; its own is looked at by `check.ts` only.
+ *
  * RECOVERY
  *
  * The backend brings back the last synced transaction. Then `recover.ts` checks: identity present and
@@ -46,11 +59,27 @@
 import { HoldfastError } from '../base/errors.ts';
 import { crcOf, crcOfText } from './crc.ts';
 import { asBuffer, keyBytes, keyText } from './key.ts';
-import type { Change, ChangeSet, KeyValue } from './engine.ts';
+import type { Change, KeyValue } from './engine.ts';
+
+/** A change as it is logged. */
+export interface LoggedChange {
+  readonly change: Change;
+  /** The key's record before, as it was in kv; undefined: there was none, or it isn't known (knowsBefore). */
+  readonly previous: Uint8Array | undefined;
+}
+
+/** What one log record holds. */
+export interface LoggedSet {
+  readonly revision: number;
+  readonly changes: readonly LoggedChange[];
+}
 
 const LEASE_BYTES = 8;
 /** In the first byte of a version. */
 const LEASED_BIT = 0x80;
+/** In the type of a change. */
+const PREVIOUS_BIT = 0x80;
+const PREVIOUS_LENGTH_BYTES = 4;
 
 const TYPE_PUT = 1;
 const TYPE_DELETE = 2;
@@ -141,50 +170,63 @@ export function logKey(revision: number): Buffer {
   return key;
 }
 
+/** Whether what was before the change can be told: by `previous`, or because nothing was. */
+export function knowsBefore({ change, previous }: LoggedChange): boolean {
+  return previous !== undefined || (change.type === 'put' && change.kv.version === 1);
+}
+
 /** One log record: all changes of one revision, with the record's key. */
-export function encodeLogRecord(set: ChangeSet): { key: Buffer; value: Buffer } {
-  const keys = set.changes.map((change) => keyBytes(change.kv.key));
+export function encodeLogRecord(set: LoggedSet): { key: Buffer; value: Buffer } {
+  const keys = set.changes.map(({ change }) => keyBytes(change.kv.key));
   let length = RECORD_HEADER_BYTES;
-  for (const [i, change] of set.changes.entries()) {
+  for (const [i, { change, previous }] of set.changes.entries()) {
     length +=
       CHANGE_HEADER_BYTES + leaseBytes(change.kv) + keys[i]!.length + change.kv.value.length;
+    if (previous) length += PREVIOUS_LENGTH_BYTES + previous.length;
   }
   const value = Buffer.allocUnsafe(length);
   value.writeUInt32BE(set.changes.length, 4);
   let at = RECORD_HEADER_BYTES;
-  for (const [i, change] of set.changes.entries()) {
-    at = writeChange(value, at, change, keys[i]!);
+  for (const [i, logged] of set.changes.entries()) {
+    at = writeChange(value, at, logged, keys[i]!);
   }
   const key = logKey(set.revision);
   return { key, value: seal(key, value) };
 }
 
-function writeChange(record: Buffer, start: number, change: Change, key: Buffer): number {
+function writeChange(record: Buffer, start: number, logged: LoggedChange, key: Buffer): number {
+  const { change, previous } = logged;
   const deleted = change.type === 'delete';
-  record.writeUInt8(deleted ? TYPE_DELETE : TYPE_PUT, start);
+  const type = deleted ? TYPE_DELETE : TYPE_PUT;
+  record.writeUInt8(previous ? type | PREVIOUS_BIT : type, start);
   record.writeUInt32BE(key.length, start + 1);
   record.writeUInt32BE(change.kv.value.length, start + 5);
   writeU64(record, deleted ? 0 : change.kv.createRevision, start + 9);
   const at = writeVersion(record, change.kv, start + 17);
   record.set(key, at);
   record.set(change.kv.value, at + key.length);
-  return at + key.length + change.kv.value.length;
+  const end = at + key.length + change.kv.value.length;
+  if (!previous) return end;
+  record.writeUInt32BE(previous.length, end);
+  record.set(previous, end + PREVIOUS_LENGTH_BYTES);
+  return end + PREVIOUS_LENGTH_BYTES + previous.length;
 }
 
 /** @throws Corrupt */
-export function decodeLogRecord(key: Uint8Array, value: Uint8Array): ChangeSet {
+export function decodeLogRecord(key: Uint8Array, value: Uint8Array): LoggedSet {
   const revision = readU64(asBuffer(key), 0);
   const where = (): string => `log record ${revision}`;
   const record = checkSeal(where, key, value, RECORD_HEADER_BYTES);
   const count = record.readUInt32BE(4);
-  const changes: Change[] = [];
+  const changes: LoggedChange[] = [];
   let at = RECORD_HEADER_BYTES;
   for (let i = 0; i < count; i += 1) {
     const { of, end } = readVersion(record, at + 17);
     const keyEnd = end + record.readUInt32BE(at + 1);
     const valueEnd = keyEnd + record.readUInt32BE(at + 5);
-    changes.push({
-      type: record.readUInt8(at) === TYPE_PUT ? 'put' : 'delete',
+    const type = record.readUInt8(at);
+    const change: Change = {
+      type: (type & ~PREVIOUS_BIT) === TYPE_PUT ? 'put' : 'delete',
       kv: {
         key: keyText(record.subarray(end, keyEnd)),
         value: plain(record, keyEnd, valueEnd),
@@ -192,8 +234,15 @@ export function decodeLogRecord(key: Uint8Array, value: Uint8Array): ChangeSet {
         modRevision: revision,
         ...of,
       },
-    });
+    };
+    let previous: Uint8Array | undefined;
     at = valueEnd;
+    if ((type & PREVIOUS_BIT) !== 0) {
+      const start = valueEnd + PREVIOUS_LENGTH_BYTES;
+      at = start + record.readUInt32BE(valueEnd);
+      previous = plain(record, start, at);
+    }
+    changes.push({ change, previous });
   }
   if (at !== record.length) throw corrupt(`log record ${revision} ends early`);
   return { revision, changes };

@@ -13,10 +13,11 @@ import {
   writeU64,
   writeVersion,
 } from './log.ts';
-import { keyText } from './key.ts';
-import type { KeyValue } from './engine.ts';
+import { asBuffer, keyText } from './key.ts';
+import type { LoggedChange, LoggedSet } from './log.ts';
+import type { Change, ChangeSet, KeyValue } from './engine.ts';
 
-export const FORMAT = 2;
+export const FORMAT = 3;
 
 const MAGIC = Buffer.from('HFENGINE', 'ascii');
 const CRC_AT = 12;
@@ -29,7 +30,7 @@ export const IDENTITY_KEY = Buffer.from('identity', 'ascii');
 export const HEAD_KEY = Buffer.from('head', 'ascii');
 
 /** Where the store stands; written with every batch. */
-export interface Head {
+export interface StoredHead {
   readonly revision: number;
   /** Log records at or below this are gone. */
   readonly compacted: number;
@@ -37,7 +38,12 @@ export interface Head {
   readonly logBytes: number;
 }
 
-export const EMPTY_HEAD: Head = { revision: 0, compacted: 0, keys: 0, logBytes: 0 };
+export interface Head extends StoredHead {
+  /** The store's format. It is in the identity record, but comes along: the first commit raises it. */
+  readonly format: number;
+}
+
+export const EMPTY_HEAD: StoredHead = { revision: 0, compacted: 0, keys: 0, logBytes: 0 };
 
 export function encodeIdentity(incarnation: string): Buffer {
   const record = Buffer.alloc(INCARNATION_AT + INCARNATION_BYTES);
@@ -73,7 +79,7 @@ export function formatOf(identity: Uint8Array): number {
   return Buffer.from(identity.buffer, identity.byteOffset).readUInt32BE(MAGIC.length);
 }
 
-export function encodeHead(head: Head): Buffer {
+export function encodeHead(head: StoredHead): Buffer {
   const record = Buffer.allocUnsafe(HEAD_BYTES);
   writeU64(record, head.revision, 4);
   writeU64(record, head.compacted, 12);
@@ -83,7 +89,7 @@ export function encodeHead(head: Head): Buffer {
 }
 
 /** @throws Corrupt */
-export function decodeHead(value: Uint8Array | undefined): Head {
+export function decodeHead(value: Uint8Array | undefined): StoredHead {
   if (!value) throw corrupt('it has no head record');
   const record = checkSeal('the head record', HEAD_KEY, value, HEAD_BYTES);
   return {
@@ -92,6 +98,12 @@ export function decodeHead(value: Uint8Array | undefined): Head {
     keys: readU64(record, 20),
     logBytes: readU64(record, 28),
   };
+}
+
+/** A record of kv with what it says. */
+export interface Stored {
+  readonly kv: KeyValue;
+  readonly record: Uint8Array;
 }
 
 export function encodeKeyValue(key: Uint8Array, kv: KeyValue): Buffer {
@@ -110,14 +122,34 @@ export function decodeKeyValue(
 ): KeyValue {
   const text = typeof key === 'string' ? key : keyText(key);
   const where = (): string => `key ${JSON.stringify(text)}`;
-  const record = checkSeal(where, key, value, KV_HEADER_BYTES);
+  return parseKeyValue(text, checkSeal(where, key, value, KV_HEADER_BYTES), lent);
+}
+
+/** A record whose checksum was looked at before, or that lies within a record whose was. */
+function parseKeyValue(key: string, record: Buffer, lent = false): KeyValue {
   const { of, end } = readVersion(record, 20);
   const take = lent ? copyOf : plain;
   return {
-    key: text,
+    key,
     value: take(record, end, record.length),
     createRevision: readU64(record, 4),
     modRevision: readU64(record, 12),
     ...of,
   };
+}
+
+/** What was there before a change; undefined when nothing was, or when that isn't known. */
+export function previousOf({ change, previous }: LoggedChange): KeyValue | undefined {
+  return previous && parseKeyValue(change.kv.key, asBuffer(previous));
+}
+
+/** A change as a watch gives it. */
+export function shownChange(logged: LoggedChange, previousValues: boolean): Change {
+  if (!previousValues || !logged.previous) return logged.change;
+  return { ...logged.change, previous: previousOf(logged) };
+}
+
+/** A log record as `changes` gives it. */
+export function shownSet({ revision, changes }: LoggedSet): ChangeSet {
+  return { revision, changes: changes.map(({ change }) => change) };
 }

@@ -8,11 +8,12 @@ import {
   EMPTY_HEAD,
   encodeHead,
   encodeIdentity,
+  formatOf,
   HEAD_KEY,
   IDENTITY_KEY,
 } from './record.ts';
 import type { Backend, Write } from './backend.ts';
-import type { Head } from './record.ts';
+import type { Head, StoredHead } from './record.ts';
 
 export function initialWrites(): readonly Write[] {
   return [
@@ -50,7 +51,15 @@ export function recover(backend: Backend): Recovered {
   return { incarnation, head, leases: readGrants(backend) };
 }
 
+/** @throws Corrupt */
 export function readHead(backend: Backend): Head {
+  const identity = backend.get('meta', IDENTITY_KEY);
+  if (!identity) throw corrupt('it has no identity record');
+  return { ...readStoredHead(backend), format: formatOf(identity) };
+}
+
+/** @throws Corrupt */
+export function readStoredHead(backend: Backend): StoredHead {
   return decodeHead(backend.get('meta', HEAD_KEY));
 }
 

@@ -1,10 +1,14 @@
 /** One place in the queue of a lock: a key under a lease that is kept alive until it is given back or lost. */
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import type { Clock } from '../base/clock.ts';
-import type { Engine, KeyValue } from './engine.ts';
+import type { ChangeSet, Engine, KeyValue, ListResult, WatchOptions } from './engine.ts';
 
 /** What a lock needs of an engine, so that it works over the agent's API too. */
-export type LockEngine = Pick<Engine, 'get' | 'list' | 'txn' | 'watch' | 'leases'>;
+export interface LockEngine extends Pick<Engine, 'txn' | 'leases'> {
+  get(key: string): Promise<KeyValue | undefined>;
+  list(prefix: string): Promise<ListResult>;
+  watch(prefix: string, options: Pick<WatchOptions, 'from' | 'signal'>): AsyncIterable<ChangeSet>;
+}
 
 /** Of one time to live: two may be late or lost. */
 const KEEP_ALIVES_PER_TTL = 3;

@@ -11,7 +11,7 @@ import { Batch } from './batch.ts';
 import { BATCH_BYTES_MAX, BATCH_OPS_MAX, QUEUE_BYTES_MAX } from './limits.ts';
 import { readHead } from './recover.ts';
 import type { Backend } from './backend.ts';
-import type { ChangeSet } from './engine.ts';
+import type { LoggedSet } from './log.ts';
 import type { Head } from './record.ts';
 import type { TxnResult } from './batch.ts';
 import type { Job } from './txn.ts';
@@ -41,7 +41,7 @@ interface Group {
 
 export interface CommitListener {
   /** After each commit, before the callers are answered: `changeSets` are durable now. */
-  publish(changeSets: readonly ChangeSet[]): void;
+  publish(changeSets: readonly LoggedSet[]): void;
   /** A failed commit turned out to be on the disk: there are revisions after `revision` to be read. */
   resync(revision: number): void;
   /** After a failed commit: leases may have come or gone without a revision. */
@@ -243,8 +243,11 @@ function applied(batch: Batch, job: Job): Outcome {
   }
 }
 
-function isFull(group: Group, next: Job): boolean {
-  return group.weight + next.weight > BATCH_OPS_MAX || group.bytes + next.bytes > BATCH_BYTES_MAX;
+function isFull({ batch, weight, bytes }: Group, next: Job): boolean {
+  return (
+    weight + batch.extraWeight + next.weight > BATCH_OPS_MAX ||
+    bytes + batch.extraBytes + next.bytes > BATCH_BYTES_MAX
+  );
 }
 
 function settle({ taken, outcomes }: Group): void {

@@ -13,7 +13,7 @@ import {
   type NoLeader,
 } from '../../src/engine/index.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { bytes, codeOf } from './engine.ts';
+import { bytes, codeOf } from './engine-case.ts';
 import type { OpenWithClock } from './leases.ts';
 
 const NAME = 'elections/boss';

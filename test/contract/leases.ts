@@ -13,7 +13,7 @@ import {
 } from '../../src/engine/index.ts';
 import { LEASE_CONFIRM_MS } from '../../src/engine/limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { bytes, codeOf, take } from './engine.ts';
+import { bytes, codeOf, take } from './engine-case.ts';
 
 /** Opens a new, empty engine that goes by `clock`; the suite closes it. */
 export type OpenWithClock = (clock: FakeClock) => Promise<Engine>;

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { acquireLock, lockHolder, type Engine, type LockEngine } from '../../src/engine/index.ts';
 import { LEASE_CONFIRM_MS, LOCK_VALUE_BYTES_MAX } from '../../src/engine/limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
-import { bytes, codeOf, text } from './engine.ts';
+import { bytes, codeOf, text } from './engine-case.ts';
 import type { OpenWithClock } from './leases.ts';
 
 const NAME = 'locks/door';
@@ -35,9 +35,9 @@ function counting(engine: Engine): { readonly counted: LockEngine; readonly list
     get: (key) => engine.get(key),
     txn: (conditions, ops) => engine.txn(conditions, ops),
     watch: (prefix, options) => engine.watch(prefix, options),
-    list: (prefix, options) => {
+    list: (prefix) => {
       lists += 1;
-      return engine.list(prefix, options);
+      return engine.list(prefix);
     },
   };
   return { counted, lists: () => lists };

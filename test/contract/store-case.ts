@@ -1,5 +1,5 @@
 /** What the cases of the Store contract have in common. */
-import { bytes } from './engine.ts';
+import { bytes } from './engine-case.ts';
 import type { Entry, KeyEvent, Store, StoreSupports, TreeEvent } from '../../src/engine/index.ts';
 
 export type Work = (store: Store) => Promise<void>;

@@ -1,7 +1,7 @@
 /** The Store contract's cases of what ends with its holder: keys with a time to live, locks. */
 import { expect, test } from 'vitest';
 import { HoldfastError } from '../../src/base/errors.ts';
-import { bytes, codeOf } from './engine.ts';
+import { bytes, codeOf } from './engine-case.ts';
 import { changesUntil, keysOf, next, type Suite } from './store-case.ts';
 import type { Lock } from '../../src/engine/index.ts';
 

@@ -1,6 +1,6 @@
 /** The Store contract's cases of what comes by itself: watches, signals, closing. */
 import { expect, test } from 'vitest';
-import { bytes, codeOf } from './engine.ts';
+import { bytes, codeOf } from './engine-case.ts';
 import { changesUntil, fill, next, text, told, type Suite } from './store-case.ts';
 import type { Store } from '../../src/engine/index.ts';
 

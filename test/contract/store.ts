@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { KEY_BYTES_MAX, VALUE_BYTES_MAX } from '../../src/engine/index.ts';
 import type { Entry, Store, StoreSupports, TreeEvent } from '../../src/engine/index.ts';
-import { bytes, codeOf } from './engine.ts';
+import { bytes, codeOf } from './engine-case.ts';
 import { fill, keysOf, next, text, type Suite, type Work } from './store-case.ts';
 import { locks, timeToLive } from './store-holding.ts';
 import { signals, watchingKeys, watchingTrees } from './store-watching.ts';

@@ -27,7 +27,7 @@ import {
 } from '../../src/engine/record.ts';
 import type { Backend, Write } from '../../src/engine/backend.ts';
 import type { KeyValue } from '../../src/engine/engine.ts';
-import type { Head } from '../../src/engine/record.ts';
+import type { StoredHead } from '../../src/engine/record.ts';
 import type { Ack } from './workload.ts';
 
 const BACKENDS = ['sqlite', 'lmdb'] as const;
@@ -210,15 +210,17 @@ describe('records that contradict each other, each whole by itself', () => {
     const key = Buffer.from(of.key);
     return { table: 'kv', key, value: encodeKeyValue(key, of) };
   };
-  const ofLog = (of: KeyValue, type: 'put' | 'delete' = 'put'): Write => {
-    const changes = [{ type, kv: type === 'put' ? of : { ...of, value: Buffer.alloc(0) } }];
+  const recordOf = (of: KeyValue): Buffer => encodeKeyValue(Buffer.from(of.key), of);
+  const ofLog = (of: KeyValue, type: 'put' | 'delete' = 'put', previous?: Buffer): Write => {
+    const change = { type, kv: type === 'put' ? of : { ...of, value: Buffer.alloc(0) } };
+    const changes = [{ change, previous }];
     return { table: 'log', ...encodeLogRecord({ revision: of.modRevision, changes }) };
   };
   const A = kv('a', 3);
   const B = kv('b', 4);
   const C = kv('c', 1);
   const records = [ofKey(A), ofKey(B), ofKey(C), ofLog(A), ofLog(B), ofLog(kv('d', 5), 'delete')];
-  const head: Head = {
+  const head: StoredHead = {
     revision: 5,
     compacted: 2,
     keys: 3,
@@ -228,7 +230,7 @@ describe('records that contradict each other, each whole by itself', () => {
   };
 
   /** The store above, with `changes` made to it. */
-  const store = (changes: readonly Write[], ofHead: Partial<Head> = {}): Backend => {
+  const store = (changes: readonly Write[], ofHead: Partial<StoredHead> = {}): Backend => {
     const identity = encodeIdentity('01890a5d-ac96-774b-bcce-b302099a8057');
     const backend = openMemory([
       { table: 'meta', key: IDENTITY_KEY, value: identity },
@@ -244,7 +246,7 @@ describe('records that contradict each other, each whole by itself', () => {
     expect(checkStore(store([]))).toMatchObject({ errors: 0, warnings: 0, keys: 3, logRecords: 3 });
   });
 
-  test.each<[string, Write[], Partial<Head>, RegExp]>([
+  test.each<[string, Write[], Partial<StoredHead>, RegExp]>([
     [
       'a key that the log put is gone',
       [gone('kv', Buffer.from('a'))],
@@ -311,6 +313,72 @@ describe('records that contradict each other, each whole by itself', () => {
     const { errors, findings } = checkStore(store(changes, ofHead));
     expect(errors).toBeGreaterThan(0);
     expect(findings.map(({ where, what }) => `${where}: ${what}`).join('\n')).toMatch(words);
+  });
+
+  describe('previous records', () => {
+    // After the compaction: put at 3, put again at 6, deleted at 7. What was there before 3 is compacted.
+    const second = kv('a', 6, { createRevision: 1, version: 3 });
+    const first = { ...second, value: Buffer.from('first'), modRevision: 3, version: 2 };
+    const older = kv('a', 1);
+    const story = (
+      ofFirst: Buffer | undefined,
+      ofSecond: Buffer | undefined,
+      ofDelete: Buffer | undefined,
+    ): Backend => {
+      const log = [
+        ofLog(first, 'put', ofFirst),
+        ofLog(second, 'put', ofSecond),
+        ofLog({ ...kv('a', 7), createRevision: 0, version: 0 }, 'delete', ofDelete),
+      ];
+      const logBytes = [ofLog(B), ofLog(kv('d', 5), 'delete'), ...log].reduce(
+        (sum, { value }) => sum + value!.length,
+        0,
+      );
+      return store([...log, gone('kv', Buffer.from('a'))], { revision: 7, keys: 2, logBytes });
+    };
+
+    test('as they should be, or left out', () => {
+      const [a, b, c] = [recordOf(older), recordOf(first), recordOf(second)];
+      expect(checkStore(story(a, b, c)).findings).toEqual([]);
+      expect(checkStore(story(undefined, undefined, undefined)).findings).toEqual([]);
+    });
+
+    const flipped = Buffer.from(recordOf(first));
+    flipped[flipped.length - 1]! ^= 1;
+    test.each<[string, Backend, RegExp]>([
+      ['a damaged one', story(undefined, flipped, undefined), /log 6: "a".*checksum/],
+      [
+        'of another put',
+        story(undefined, recordOf({ ...first, value: Buffer.from('x') }), undefined),
+        /log 6: "a".*not what log record 3 put/,
+      ],
+      [
+        'of a revision that did not put it',
+        story(recordOf({ ...first, modRevision: 5, version: 1 }), undefined, undefined),
+        /log 3: "a".*previous record is of 5/,
+      ],
+      [
+        'of a version that does not fit',
+        story(recordOf({ ...older, version: 7 }), undefined, undefined),
+        /log 3: "a" version 2 comes after version 7/,
+      ],
+      [
+        'of a key that was gone',
+        store([
+          ofLog(kv('a', 4), 'delete'),
+          ofLog({ ...A, modRevision: 5, version: 2 }, 'put', recordOf(A)),
+        ]),
+        /log 5: "a" has a previous record, but log record 4 deleted it/,
+      ],
+      [
+        'none, but it was there',
+        store([ofLog(kv('a', 4))]),
+        /log 4: "a" is new, but log record 3 put it/,
+      ],
+    ])('%s', (_what, backend, words) => {
+      const { findings } = checkStore(backend);
+      expect(findings.map(({ where, what }) => `${where}: ${what}`).join('\n')).toMatch(words);
+    });
   });
 
   describe('leases', () => {

@@ -53,6 +53,7 @@ class FailingBackend implements Backend {
   get: Backend['get'] = (table, at) => this.#tables.get(table, at);
   range: Backend['range'] = (query) => this.#tables.range(query);
   scan: Backend['scan'] = (query, visit) => this.#tables.scan(query, visit);
+  read: Backend['read'] = (work) => this.#tables.read(work);
   sizeBytes = (): number => this.#tables.sizeBytes();
   close = (): Promise<void> => this.#tables.close();
 

@@ -145,6 +145,10 @@ export class ThreadedBackend implements Backend {
     this.#handle.scan(query, visit);
   }
 
+  read<T>(work: () => T): T {
+    return this.#handle.read(work);
+  }
+
   async commit(writes: readonly Write[]): Promise<void> {
     // What no reader holds on to may be written over.
     this.#handle.refresh();

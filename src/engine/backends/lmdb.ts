@@ -182,6 +182,11 @@ class LmdbHandle implements StoreHandle {
     this.#root.resetReadTxn();
   }
 
+  /** The read transaction stays the same until a commit was answered. */
+  read<T>(work: () => T): T {
+    return work();
+  }
+
   async commit(writes: readonly Write[]): Promise<void> {
     this.refresh();
     guard('cannot write the store', this.#folder, () => {

@@ -64,6 +64,7 @@ export function openMemory(initial: readonly Write[]): Backend {
       const entries = tables.kv.range({ table: 'kv', bytesMax: Infinity, ...query });
       for (const { key, value } of entries) visit(keyText(key), value, false);
     },
+    read: (work) => work(),
     commit: async (writes) => apply(writes),
     sizeBytes: () => tables.kv.bytes() + tables.log.bytes() + tables.meta.bytes(),
     close: async () => undefined,

@@ -205,7 +205,6 @@ class SqliteHandle implements StoreHandle {
   readonly #folder: string;
   readonly #statements: Record<Table, Statements>;
   readonly #apply: (writes: readonly Write[]) => void;
-  readonly #scanAll: (query: ScanQuery, visit: Visit) => void;
 
   constructor(db: Database.Database, file: string, folder: string) {
     this.#db = db;
@@ -223,7 +222,6 @@ class SqliteHandle implements StoreHandle {
         else remove.run(sqlKey(table, key));
       }
     }).immediate;
-    this.#scanAll = db.transaction((query: ScanQuery, visit: Visit) => this.#scan(query, visit));
   }
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
@@ -249,10 +247,10 @@ class SqliteHandle implements StoreHandle {
   }
 
   scan(query: ScanQuery, visit: Visit): void {
-    guard('cannot read the store', this.#folder, () => this.#scanAll(query, visit));
+    guard('cannot read the store', this.#folder, () => this.#scan(query, visit));
   }
 
-  /** Page by page, so that what was visited is garbage soon; all of one commit. */
+  /** Page by page, so that what was visited is garbage soon. */
   #scan({ from, before, limit }: ScanQuery, visit: Visit): void {
     let start = from;
     for (let left = limit; left > 0; left -= SCAN_ROWS) {
@@ -272,6 +270,10 @@ class SqliteHandle implements StoreHandle {
       }
       if (rows < most) return;
     }
+  }
+
+  read<T>(work: () => T): T {
+    return guard('cannot read the store', this.#folder, () => this.#db.transaction(work)());
   }
 
   /** All at once costs half of one by one; that is for where the bytes are bounded, not the rows alone. */
