@@ -45,10 +45,13 @@ export interface Backend {
   /** What `work` reads, it reads of one commit. It must not wait for anything. */
   read<T>(work: () => T): T;
   /**
-   * All of `writes`, or none. Resolves after the sync: from then on no crash undoes them.
+   * All of `writes`, or none. Resolves after the sync: from then on no crash undoes them. A *relaxed*
+   * commit needs no sync; a later one, or `sync`, takes it to the disk too.
    * @throws NoSpace, HostFailed; nothing of it is visible then, and the backend stays usable
    */
-  commit(writes: readonly Write[]): Promise<void>;
+  commit(writes: readonly Write[], relaxed?: boolean): Promise<void>;
+  /** Absent: every commit is synced, relaxed or not. @throws HostFailed: relaxed commits may be lost then */
+  readonly sync?: (() => Promise<void>) | undefined;
   /** Bytes the store's files take on the disk. */
   sizeBytes(): number;
   close(): Promise<void>;

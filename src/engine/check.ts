@@ -15,6 +15,7 @@ import { keyBytes, keyText, normalizeKey } from './key.ts';
 import { checkMember, hasGrant, leaseOf, memberKey } from './lease-record.ts';
 import { PreviousCheck } from './check-previous.ts';
 import { decodeLogRecord, logKey, readU64, type LoggedChange, type LoggedSet } from './log.ts';
+import { readCeiling } from './relaxed.ts';
 import { decodeIdentity, decodeKeyValue, encodeKeyValue, IDENTITY_KEY } from './record.ts';
 import { readStoredHead } from './recover.ts';
 import type { Backend, Entry, Table } from './backend.ts';
@@ -109,6 +110,7 @@ class Check {
       const { compacted, revision } = head;
       this.#findings.add('meta head', `compacted up to ${compacted}, the revision is ${revision}`);
     }
+    this.#try('meta ceiling', () => readCeiling(this.#backend));
     this.#checkLog(head);
     this.#checkKeys(head);
     this.#checkLeases();

@@ -90,7 +90,19 @@ export interface ListResult {
   readonly more: boolean;
 }
 
-export interface WriteOptions {
+/**
+ * `commit`: answered when it is on the disk. Relaxed: answered before, synced at most so many ms later (a whole
+ * number from 1 to RELAXED_MS_MAX). A relaxed write survives the end of the process; a power cut may take the
+ * last ones, and then revisions go on above all that were handed out, with an empty log (relaxed.ts).
+ */
+export type WriteDurability = 'commit' | { readonly relaxedMs: number };
+
+export interface TxnOptions {
+  /** Default: the store's own (`OpenOptions`). */
+  readonly durability?: WriteDurability | undefined;
+}
+
+export interface WriteOptions extends TxnOptions {
   /** Compare-and-swap: the modRevision the key must have; 0 = it must not exist. */
   readonly ifRevision?: number | undefined;
 }
@@ -182,7 +194,7 @@ export interface Engine {
    * All of `ops` if all of `conditions` hold, as one revision; no key twice.
    * @returns the revision (unchanged if no op changed anything). @throws KeyModified naming the first key that failed, NotFound (a lease)
    */
-  txn(conditions: readonly Condition[], ops: readonly Op[]): Promise<number>;
+  txn(conditions: readonly Condition[], ops: readonly Op[], options?: TxnOptions): Promise<number>;
   /**
    * One branch in order, as one revision: each op sees those before it. A key is put at most once, not inside
    * a span that is deleted by the same branch, and deleted by its name at most once. A branch that changes

@@ -32,7 +32,7 @@ import { LocalEngine } from './local-engine.ts';
 import { initialWrites, recover } from './recover.ts';
 import type { Backend, BackendOptions, Durability } from './backend.ts';
 import type { Clock } from '../base/clock.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, WriteDurability } from './engine.ts';
 
 export type {
   Change,
@@ -50,7 +50,9 @@ export type {
   PutOptions,
   Span,
   Watch,
+  TxnOptions,
   WatchOptions,
+  WriteDurability,
   WriteOptions,
 } from './engine.ts';
 export type * from './transaction.ts';
@@ -60,6 +62,7 @@ export {
   LEASE_KEYS_MAX,
   LEASE_TTL_SECONDS_MAX,
   LEASES_MAX,
+  RELAXED_MS_MAX,
   TXN_OPS_MAX,
   TXN_RANGE_BYTES_MAX,
   TXN_RANGE_KEYS_MAX,
@@ -93,6 +96,8 @@ export interface OpenOptions {
   readonly backend: BackendName;
   /** The store's own folder; made (0700) when missing. */
   readonly path: string;
+  /** Of writes that don't say; default `commit`. */
+  readonly durability?: WriteDurability | undefined;
   /** Only for the power-cut control, which has to lose writes: no sync at all. */
   readonly unsafeDurability?: Durability | undefined;
   /** What leases go by; only tests have another one. */
@@ -111,7 +116,8 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
     initial: initialWrites,
     verify: recover,
   });
-  return LocalEngine.over(backend, options.path, options.clock);
+  const { clock, durability } = options;
+  return LocalEngine.over(backend, options.path, { clock, durability });
 }
 
 async function openBackend(name: BackendName, options: BackendOptions): Promise<Backend> {

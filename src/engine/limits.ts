@@ -33,6 +33,13 @@ export const COMPACT_STEP_REVISIONS = 2 * BATCH_OPS_MAX;
 /** Log bytes dropped with one commit (at least one record, whatever its size). */
 export const COMPACT_STEP_BYTES = 4 * MiB;
 
+/** A relaxed write waits so long for its sync at most: who can wait longer has no use for a store. */
+export const RELAXED_MS_MAX = 60_000;
+/** Relaxed writes are synced so much later when a commit found no space: a full disk is not asked in a loop. */
+export const RELAXED_RETRY_MS = 1_000;
+/** Revisions that relaxed writes may take for one synced commit of their ceiling. */
+export const RELAXED_REVISIONS = 10_000;
+
 /** Shortest and longest lease. Below a second a stalled disk would end it; a restart renews it, so longer ones hardly end. */
 export const LEASE_TTL_SECONDS_MIN = 1;
 export const LEASE_TTL_SECONDS_MAX = 7 * 24 * 3600;

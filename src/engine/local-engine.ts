@@ -6,6 +6,7 @@ import { keyBytes, normalizeKey } from './key.ts';
 import { LeaseKeeper } from './lease.ts';
 import { readLog } from './log-reader.ts';
 import { decodeKeyValue, shownSet } from './record.ts';
+import { checkDurability, passCeiling } from './relaxed.ts';
 import { readStoredHead, recover, type Recovered } from './recover.ts';
 import { checkSpan, rangeAfter, rangeOf } from './span.ts';
 import { checkLimit, checkTransaction, checkTxn } from './txn.ts';
@@ -35,10 +36,18 @@ import type {
   Span,
   Watch,
   WatchOptions,
+  TxnOptions,
+  WriteDurability,
   WriteOptions,
 } from './engine.ts';
 import type { LoggedSet } from './log.ts';
 import type { Transaction, TransactionResult } from './transaction.ts';
+
+export interface EngineParts {
+  readonly clock?: Clock | undefined;
+  /** Of writes that don't say. */
+  readonly durability?: WriteDurability | undefined;
+}
 
 export class LocalEngine implements Engine {
   readonly incarnation: string;
@@ -48,19 +57,27 @@ export class LocalEngine implements Engine {
   readonly #hub: WatchHub;
   readonly #leases: LeaseKeeper;
   readonly #history: History;
+  readonly #durability: WriteDurability;
   #closing: Promise<void> | undefined;
 
   /** Opens over a backend, which it then owns. @throws Corrupt, StateMismatch; the backend is closed then */
-  static async over(backend: Backend, path: string, clock = systemClock): Promise<LocalEngine> {
+  static async over(backend: Backend, path: string, parts: EngineParts = {}): Promise<LocalEngine> {
     try {
-      return new LocalEngine(backend, path, recover(backend), clock);
+      const found = recover(backend);
+      const { ceiling } = found;
+      const head =
+        ceiling === undefined ? found.head : await passCeiling(backend, found.head, ceiling);
+      return new LocalEngine(backend, path, { ...found, head }, parts);
     } catch (thrown) {
       await backend.close();
       throw thrown;
     }
   }
 
-  private constructor(backend: Backend, path: string, found: Recovered, clock: Clock) {
+  private constructor(backend: Backend, path: string, found: Recovered, parts: EngineParts) {
+    const { clock = systemClock, durability = 'commit' } = parts;
+    checkDurability(durability);
+    this.#durability = durability;
     this.incarnation = found.incarnation;
     this.#backend = backend;
     this.#path = path;
@@ -70,11 +87,16 @@ export class LocalEngine implements Engine {
       revision: () => this.revision,
       clock,
     });
-    this.#writer = new Writer(backend, found.head, {
-      publish: (changeSets) => this.#hub.publish(changeSets),
-      resync: (revision) => this.#hub.resync(revision),
-      recheckLeases: () => this.#leases.recheck(),
-    });
+    this.#writer = new Writer(
+      backend,
+      found.head,
+      {
+        publish: (changeSets) => this.#hub.publish(changeSets),
+        resync: (revision) => this.#hub.resync(revision),
+        recheckLeases: () => this.#leases.recheck(),
+      },
+      clock,
+    );
     this.#leases = new LeaseKeeper({
       backend,
       writer: this.#writer,
@@ -124,27 +146,36 @@ export class LocalEngine implements Engine {
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<number> {
     const conditions = conditionsOf(key, options);
-    return this.txn(conditions, [{ type: 'put', key, value, lease: options.lease }]);
+    return this.txn(conditions, [{ type: 'put', key, value, lease: options.lease }], options);
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<number | undefined> {
     const conditions = conditionsOf(key, options);
-    const result = await this.#allOrNothing(conditions, [{ type: 'delete', key }]);
+    const result = await this.#allOrNothing(conditions, [{ type: 'delete', key }], options);
     return result.changed ? result.revision : undefined;
   }
 
-  async txn(conditions: readonly Condition[], ops: readonly Op[]): Promise<number> {
-    return (await this.#allOrNothing(conditions, ops)).revision;
+  async txn(
+    conditions: readonly Condition[],
+    ops: readonly Op[],
+    options: TxnOptions = {},
+  ): Promise<number> {
+    return (await this.#allOrNothing(conditions, ops, options)).revision;
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {
-    const { revision, results, failed } = await this.#writer.submit(checkTransaction(transaction));
+    const job = checkTransaction(transaction, this.#durability);
+    const { revision, results, failed } = await this.#writer.submit(job);
     return { succeeded: failed === undefined, revision, results };
   }
 
   /** @throws KeyModified, KeyExists for the first condition that fails */
-  async #allOrNothing(conditions: readonly Condition[], ops: readonly Op[]): Promise<TxnResult> {
-    const result = await this.#writer.submit(checkTxn(conditions, ops));
+  async #allOrNothing(
+    conditions: readonly Condition[],
+    ops: readonly Op[],
+    { durability = this.#durability }: TxnOptions,
+  ): Promise<TxnResult> {
+    const result = await this.#writer.submit(checkTxn(conditions, ops, durability));
     if (result.failed) throw conditionFailed(conditions[result.failed.index]!, result.failed);
     return result;
   }

@@ -9,6 +9,7 @@
  *   meta "head"       crc u32 | revision u64 | compacted u64 | keys u64 | logBytes u64
  *   meta "lease:" id u64            crc u32 | ttlSeconds u32
  *   meta "leasekey:" id u64 <key>   crc u32
+ *   meta "ceiling"    crc u32 | revision u64
  *   kv   <key>        crc u32 | createRevision u64 | modRevision u64 | version u64 [| lease u64] | value
  *   log  <revision>   crc u32 | count u32 | count times:
  *                       type u8 (1 put, 2 delete) | keyLength u32 | valueLength u32
@@ -26,6 +27,8 @@
  * delete, without it doesn't know any more: an older format wrote it, or it was left out because the
  * previous records of one revision would be over PREVIOUS_BYTES_MAX (limits.ts). A key is in a log record
  * once.
+ *
+ * "ceiling" is there while relaxed writes may be lost (relaxed.ts): no revision above it was handed out.
  *
  * Format 1 knew no leases, format 2 no previous records. A store of either is read as it is, and becomes
  * format 3 in the first commit after that: the older program refuses it then. Nothing of it is converted:
@@ -53,6 +56,7 @@
  * The backend brings back the last synced transaction. Then `recover.ts` checks: identity present and
  * of our format, head present, log records at compacted + 1 and at revision present and whole (if there
  * are any), none beyond revision. The next revision is head.revision + 1, so that none is used twice.
+ * Is there a ceiling above the last revision, that becomes the last one, and the log is emptied first.
  * A store is made aside under another name and renamed when complete: one that lacks its identity was
  * damaged, it is never just young.
  */

@@ -1,6 +1,7 @@
 /** RECOVERY of log.ts: what is looked at when a store opens, and what a new one starts with. */
 import { newId } from '../base/ids.ts';
 import { readGrants } from './lease-record.ts';
+import { readCeiling } from './relaxed.ts';
 import { corrupt, decodeLogRecord, logKey } from './log.ts';
 import {
   decodeHead,
@@ -27,6 +28,8 @@ export interface Recovered {
   readonly head: Head;
   /** ttlSeconds of each lease. */
   readonly leases: ReadonlyMap<number, number>;
+  /** Above all revisions that were handed out, in a store that was not closed after relaxed writes. */
+  readonly ceiling: number | undefined;
 }
 
 /** Reads only. @throws Corrupt, StateMismatch */
@@ -48,7 +51,7 @@ export function recover(backend: Backend): Recovered {
     bytesMax: 0,
   });
   if (beyond.length > 0) throw corrupt(`its log goes on after the last revision ${head.revision}`);
-  return { incarnation, head, leases: readGrants(backend) };
+  return { incarnation, head, leases: readGrants(backend), ceiling: readCeiling(backend) };
 }
 
 /** @throws Corrupt */

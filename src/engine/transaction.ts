@@ -1,5 +1,5 @@
 /** What a transaction is made of and what it answers; `Engine.transact` says what it promises. */
-import type { KeyValue, Span } from './engine.ts';
+import type { KeyValue, Span, WriteDurability } from './engine.ts';
 
 /**
  * Holds when it holds for every key of the span, as in etcd. A key that isn't there, and a span without
@@ -54,6 +54,8 @@ export interface Transaction {
   readonly then?: readonly TxnOp[] | undefined;
   /** Done, in order, when one does not. */
   readonly else?: readonly TxnOp[] | undefined;
+  /** Default: the store's own (`OpenOptions`). */
+  readonly durability?: WriteDurability | undefined;
 }
 
 /** One for each op of the branch that was taken, at the op's place. */

@@ -8,8 +8,9 @@ import { isOperator } from './compare.ts';
 import { normalizeKey } from './key.ts';
 import { TXN_BYTES_MAX, TXN_OPS_MAX, VALUE_BYTES_MAX } from './limits.ts';
 import { assertDistinct } from './distinct.ts';
+import { checkDurability } from './relaxed.ts';
 import { checkSpan, type KeySpan } from './span.ts';
-import type { Condition, Op } from './engine.ts';
+import type { Condition, Op, WriteDurability } from './engine.ts';
 import type { Compare, CompareOperator, NumberCompare, Transaction, TxnOp } from './transaction.ts';
 
 /** What a grant or an end takes in the queue, about: enough that a flood of them is refused too. */
@@ -43,6 +44,8 @@ export interface Txn extends Sized {
   readonly compares: readonly CheckedCompare[];
   readonly then: readonly CheckedOp[];
   readonly else: readonly CheckedOp[];
+  /** Synced within so long; undefined: before it is answered. */
+  readonly relaxedMs: number | undefined;
 }
 
 export type Job =
@@ -60,13 +63,17 @@ export function revokeJob(lease: number, keys: number): Job {
 }
 
 /** All of `ops` if all of `conditions` hold. @throws InvalidArgument, TooLarge */
-export function checkTxn(conditions: readonly Condition[], ops: readonly Op[]): Txn {
-  return checkTransaction({ compares: conditions.map(compareOf), then: ops });
+export function checkTxn(
+  conditions: readonly Condition[],
+  ops: readonly Op[],
+  durability: WriteDurability,
+): Txn {
+  return checkTransaction({ compares: conditions.map(compareOf), then: ops }, durability);
 }
 
 /** @throws InvalidArgument, TooLarge */
-export function checkTransaction(transaction: Transaction): Txn {
-  const { compares = [], then = [], else: otherwise = [] } = transaction;
+export function checkTransaction(transaction: Transaction, ofStore: WriteDurability): Txn {
+  const { compares = [], then = [], else: otherwise = [], durability = ofStore } = transaction;
   const most = Math.max(compares.length, then.length, otherwise.length);
   if (most > TXN_OPS_MAX) {
     throw new HoldfastError(
@@ -79,6 +86,7 @@ export function checkTransaction(transaction: Transaction): Txn {
     compares: compares.map(checkCompare),
     then: then.map(checkOp),
     else: otherwise.map(checkOp),
+    relaxedMs: checkDurability(durability),
   };
   assertDistinct(txn.then);
   assertDistinct(txn.else);

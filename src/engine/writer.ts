@@ -9,7 +9,9 @@ import { HoldfastError, messageOf, toHoldfastError } from '../base/errors.ts';
 import { formatBytes } from '../base/bytes.ts';
 import { Batch } from './batch.ts';
 import { BATCH_BYTES_MAX, BATCH_OPS_MAX, QUEUE_BYTES_MAX } from './limits.ts';
+import { RelaxedWrites } from './relaxed.ts';
 import { readHead } from './recover.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Backend } from './backend.ts';
 import type { LoggedSet } from './log.ts';
 import type { Head } from './record.ts';
@@ -51,6 +53,7 @@ export interface CommitListener {
 export class Writer {
   readonly #backend: Backend;
   readonly #listener: CommitListener;
+  readonly #relaxed: RelaxedWrites;
   #head: Head;
   /** Accepted, not applied yet. */
   #queue: Pending[] = [];
@@ -62,14 +65,20 @@ export class Writer {
   #flight: Group | undefined;
   #flying: Promise<void> | undefined;
   #turnComes = false;
+  /** Relaxed commits have waited as long as they may. */
+  #syncIsDue = false;
   #closed = false;
-  /** Set when the state after a failed commit could not be read: nothing may be written on top. */
+  /** Set when the state after a failed commit is not known: nothing may be written on top. */
   #broken: HoldfastError | undefined;
 
-  constructor(backend: Backend, head: Head, listener: CommitListener) {
+  constructor(backend: Backend, head: Head, listener: CommitListener, clock: Clock) {
     this.#backend = backend;
     this.#head = head;
     this.#listener = listener;
+    this.#relaxed = new RelaxedWrites(backend, clock, () => {
+      this.#syncIsDue = true;
+      this.#start();
+    });
   }
 
   /** Where the store durably stands. */
@@ -103,6 +112,7 @@ export class Writer {
     this.#closed = true;
     this.#rejectWaiting(closedError());
     await this.#flying;
+    if (!this.#broken) await this.#relaxed.close();
   }
 
   #refusal(bytes: number): HoldfastError | undefined {
@@ -130,7 +140,8 @@ export class Writer {
   #turn(): void {
     if (this.#queue.length > 0) this.#fill();
     if (this.#flight) return;
-    if (this.#ahead || this.#compactions.length > 0) this.#launch(this.#ahead ?? this.#newGroup());
+    const isAsked = this.#ahead || this.#compactions.length > 0 || this.#syncIsDue;
+    if (isAsked && !this.#closed) this.#launch(this.#ahead ?? this.#newGroup());
     if (this.#queue.length > 0) this.#start();
   }
 
@@ -168,8 +179,7 @@ export class Writer {
     try {
       const target = Math.max(0, ...this.#compactions.map((waiter) => waiter.revision));
       group.batch.compact(target, this.#head.revision);
-      const writes = group.batch.writes();
-      if (writes.length > 0) await this.#backend.commit(writes);
+      await this.#write(group);
     } catch (thrown) {
       this.#fail(group, toHoldfastError(thrown));
       this.#start();
@@ -185,6 +195,42 @@ export class Writer {
     this.#start();
   }
 
+  async #write(group: Group): Promise<void> {
+    const writes = group.batch.writes();
+    const relaxedMs = this.#syncIsDue ? undefined : this.#relaxedMs(group);
+    const ceiling =
+      relaxedMs === undefined ? undefined : this.#relaxed.ceilingFor(group.batch.head.revision);
+    if (ceiling) writes.push(ceiling.write);
+    const isRelaxed = relaxedMs !== undefined && !ceiling;
+    if (writes.length > 0) await this.#backend.commit(writes, isRelaxed);
+    else if (this.#syncIsDue) await this.#sync();
+    else return;
+    if (isRelaxed) return this.#relaxed.wrote(relaxedMs);
+    if (ceiling) this.#relaxed.raised(ceiling);
+    this.#relaxed.synced();
+    this.#syncIsDue = false;
+  }
+
+  async #sync(): Promise<void> {
+    try {
+      await this.#backend.sync?.();
+    } catch (thrown) {
+      // Whatever it was: the kernel may have dropped what it could not write (fsync(2), ERRORS).
+      throw new HoldfastError('HostFailed', messageOf(thrown), { cause: thrown });
+    }
+  }
+
+  /** Undefined: it is to be synced. */
+  #relaxedMs({ taken }: Group): number | undefined {
+    if (!this.#backend.sync || taken.length === 0) return undefined;
+    let least = Infinity;
+    for (const { job } of taken) {
+      if (job.type !== 'txn' || job.relaxedMs === undefined) return undefined;
+      least = Math.min(least, job.relaxedMs);
+    }
+    return least;
+  }
+
   /**
    * None of the batch is acknowledged, also not as a failed condition: it may have failed against a
    * write of the same batch. What the disk says now is read back rather than assumed.
@@ -193,15 +239,20 @@ export class Writer {
     const { revision } = this.#head;
     this.#flight = undefined;
     this.#takeBack();
+    this.#syncIsDue = false;
     try {
+      if (this.#relaxed.pending && error.code !== 'NoSpace') {
+        throw new Error('relaxed writes were not synced yet, they may be lost');
+      }
+      this.#relaxed.putOff();
       this.#head = readHead(this.#backend);
       if (this.#head.revision !== revision) this.#listener.resync(revision);
       this.#listener.recheckLeases();
     } catch (thrown) {
       this.#broken = new HoldfastError(
         'Unavailable',
-        `a commit failed (${error.message}) and then the store could not be read ` +
-          `(${messageOf(thrown)})`,
+        `a commit failed (${error.message}), and what the store holds is not known: ` +
+          messageOf(thrown),
         { hint: 'restart the agent; if it stays so, look at the disk', cause: error },
       );
     }

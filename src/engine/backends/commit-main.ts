@@ -16,7 +16,9 @@ async function open(): Promise<StoreHandle> {
 async function answer(request: CommitRequest): Promise<CommitReply> {
   try {
     handle ??= await open();
-    if (request) await handle.commit(unpackWrites(request));
+    if (request.type === 'commit') {
+      await handle.commit(unpackWrites(request.packed), request.relaxed);
+    } else if (request.type === 'sync') await handle.sync?.();
     else await handle.close();
     return {};
   } catch (thrown) {

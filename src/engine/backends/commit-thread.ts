@@ -37,8 +37,12 @@ export interface CommitTarget {
   readonly durability: Durability;
 }
 
-/** `undefined` asks it to close the store and end. */
-export type CommitRequest = ArrayBuffer | undefined;
+export type CommitRequest =
+  | { readonly type: 'commit'; readonly packed: ArrayBuffer; readonly relaxed: boolean }
+  /** Takes relaxed commits to the disk. */
+  | { readonly type: 'sync' }
+  /** Closes the store; the thread has nothing else to do then. */
+  | { readonly type: 'close' };
 
 /** The answer to each request. */
 export interface CommitReply {
@@ -64,14 +68,19 @@ class CommitThread {
   }
 
   /** @throws what the backend's commit throws; HostFailed when the thread died: what it wrote is not known then */
-  commit(writes: readonly Write[]): Promise<void> {
-    return this.#ask(packWrites(writes));
+  commit(writes: readonly Write[], relaxed: boolean): Promise<void> {
+    return this.#ask({ type: 'commit', packed: packWrites(writes), relaxed });
+  }
+
+  /** Without a thread nothing was committed. */
+  async sync(): Promise<void> {
+    if (this.#worker) await this.#ask({ type: 'sync' });
   }
 
   /** Resolves when its handle on the store is closed. */
   async close(): Promise<void> {
     if (!this.#worker) return;
-    await this.#ask(undefined);
+    await this.#ask({ type: 'close' });
     await this.#worker?.terminate();
   }
 
@@ -81,7 +90,7 @@ class CommitThread {
       this.#worker ??= this.#start();
       // An engine that is only open keeps nobody's process alive; a commit under way does.
       this.#worker.ref();
-      this.#worker.postMessage(request, request ? [request] : []);
+      this.#worker.postMessage(request, 'packed' in request ? [request.packed] : []);
     });
   }
 
@@ -126,11 +135,13 @@ export class ThreadedBackend implements Backend {
   readonly name: string;
   readonly #handle: StoreHandle;
   readonly #thread: CommitThread;
+  readonly sync: (() => Promise<void>) | undefined;
 
   constructor(handle: StoreHandle, target: CommitTarget) {
     this.name = handle.name;
     this.#handle = handle;
     this.#thread = new CommitThread(target);
+    this.sync = handle.sync && (() => this.#thread.sync());
   }
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
@@ -149,11 +160,11 @@ export class ThreadedBackend implements Backend {
     return this.#handle.read(work);
   }
 
-  async commit(writes: readonly Write[]): Promise<void> {
+  async commit(writes: readonly Write[], relaxed = false): Promise<void> {
     // What no reader holds on to may be written over.
     this.#handle.refresh();
     try {
-      await this.#thread.commit(writes);
+      await this.#thread.commit(writes, relaxed);
     } finally {
       this.#handle.refresh();
     }

@@ -7,7 +7,7 @@
  * https://github.com/benbjohnson/litestream/issues/1432, and Debian 12's sqlite3 tool is such a one).
  * The WAL is folded back by the commit that fills it, never by a timer.
  */
-import { rmSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync, rmSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
 import { HoldfastError } from '../../base/errors.ts';
@@ -125,15 +125,19 @@ function sqliteCode(thrown: unknown): string {
   return cause instanceof Database.SqliteError ? cause.code : '';
 }
 
-/** A backend over a new connection, which is closed again when `prepare` or the first look at the file fails. */
+/**
+ * A backend over a new connection, which is closed again when `prepare` or the first look at the file fails.
+ * @param name what SQLite is to open, when that is more than the file
+ */
 function opened(
   file: string,
   folder: string,
   options: Database.Options,
   prepare: (db: Database.Database) => void,
+  name = file,
 ): SqliteHandle {
   return guard(`cannot open ${file}`, folder, () => {
-    const db = new Database(file, options);
+    const db = new Database(name, options);
     try {
       prepare(db);
       return new SqliteHandle(db, file, folder);
@@ -170,7 +174,7 @@ function checkFile(file: string): void {
 
 /** One of the connections of this process. */
 export function connectSqlite({ file, folder, durability }: CommitTarget): StoreHandle {
-  return opened(exclusiveUri(file), folder, { fileMustExist: true }, (db) => {
+  const prepare = (db: Database.Database): void => {
     checkVersion(db);
     const mode = db.pragma('journal_mode = WAL', { simple: true });
     if (mode !== 'wal') throw new HoldfastError('HostFailed', `${file}: no WAL but ${mode}`);
@@ -178,7 +182,8 @@ export function connectSqlite({ file, folder, durability }: CommitTarget): Store
     db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES}`);
     db.pragma(`cache_size = ${-CACHE_BYTES / 1024}`);
-  });
+  };
+  return opened(file, folder, { fileMustExist: true }, prepare, exclusiveUri(file));
 }
 
 function exclusiveUri(file: string): string {
@@ -202,6 +207,9 @@ class SqliteHandle implements StoreHandle {
   readonly name = 'sqlite';
   readonly #db: Database.Database;
   readonly #file: string;
+  /** The power-cut control. */
+  readonly #isNeverSynced: boolean;
+  #isRelaxed = false;
   readonly #folder: string;
   readonly #statements: Record<Table, Statements>;
   readonly #apply: (writes: readonly Write[]) => void;
@@ -209,6 +217,7 @@ class SqliteHandle implements StoreHandle {
   constructor(db: Database.Database, file: string, folder: string) {
     this.#db = db;
     this.#file = file;
+    this.#isNeverSynced = db.pragma('synchronous', { simple: true }) === 0;
     this.#folder = folder;
     this.#statements = guard(`cannot read ${file}`, folder, () => ({
       kv: statements(db, 'kv'),
@@ -291,8 +300,30 @@ class SqliteHandle implements StoreHandle {
   /** Each read sees the newest commit. */
   refresh(): void {}
 
-  async commit(writes: readonly Write[]): Promise<void> {
-    guard('cannot write the store', this.#folder, () => this.#apply(writes));
+  async commit(writes: readonly Write[], relaxed = false): Promise<void> {
+    guard('cannot write the store', this.#folder, () => {
+      this.#relax(relaxed);
+      this.#apply(writes);
+    });
+  }
+
+  /** NORMAL leaves out the sync of the WAL, not those of a checkpoint: https://www.sqlite.org/pragma.html#pragma_synchronous */
+  #relax(relaxed: boolean): void {
+    if (relaxed === this.#isRelaxed || this.#isNeverSynced) return;
+    this.#db.pragma(`synchronous = ${relaxed ? 'NORMAL' : 'FULL'}`);
+    this.#isRelaxed = relaxed;
+  }
+
+  /** The WAL has all that was committed since the last checkpoint, and a checkpoint syncs what it folds back. */
+  async sync(): Promise<void> {
+    guard('cannot sync the store', this.#folder, () => {
+      const fd = openSync(`${this.#file}-wal`, 'r');
+      try {
+        fdatasyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+    });
   }
 
   sizeBytes(): number {
