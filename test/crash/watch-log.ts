@@ -3,15 +3,21 @@ import type { ChangeSet, Engine } from '../../src/engine/index.ts';
 /** Everything a watch of all keys has seen, over several openings of one store. */
 export class WatchLog {
   readonly sets: ChangeSet[] = [];
+  readonly #previousValues: boolean;
   #wake: (() => void) | undefined;
   #reading: Promise<void> | undefined;
   /** Why the watch now followed has ended. */
   #ended: Error | undefined;
 
+  constructor(previousValues = false) {
+    this.#previousValues = previousValues;
+  }
+
   /** Goes on after the last revision seen, until the engine closes. */
   follow(engine: Engine): void {
     const { signal } = new AbortController();
-    const watch = engine.watch('', { from: (this.sets.at(-1)?.revision ?? 0) + 1, signal });
+    const from = (this.sets.at(-1)?.revision ?? 0) + 1;
+    const watch = engine.watch('', { from, previousValues: this.#previousValues, signal });
     const reading = (async () => {
       for await (const set of watch) {
         this.sets.push(set);
