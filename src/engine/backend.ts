@@ -49,10 +49,18 @@ export interface Backend {
    * @throws NoSpace, HostFailed; nothing of it is visible then, and the backend stays usable
    */
   commit(writes: readonly Write[]): Promise<void>;
+  /**
+   * On a full disk, never while a commit runs: gives back what its files hold that a commit could use (SQLite's
+   * WAL). It may take its time.
+   */
+  fold?(): Folded;
   /** Bytes the store's files take on the disk. */
   sizeBytes(): number;
   close(): Promise<void>;
 }
+
+/** `failed`: the disk had no room for it, or somebody reads. */
+export type Folded = 'done' | 'nothing to gain' | 'failed';
 
 /** `none` skips every sync: only the power-cut control uses it, no configuration reaches it. */
 export type Durability = 'commit' | 'none';

@@ -134,7 +134,7 @@ describe.each([
 test('on a full disk an ended lease waits, says so, and goes when there is room', async () => {
   const clock = new FakeClock();
   const backend = new TroubledBackend();
-  const engine = await LocalEngine.over(backend, 'memory', clock);
+  const engine = await LocalEngine.over(backend, 'memory', { clock });
   const lease = await engine.leases.grant(1);
   await engine.put('a', VALUE, { lease });
   backend.trouble = 'full';
@@ -162,7 +162,7 @@ test('on a full disk an ended lease waits, says so, and goes when there is room'
 test('a grant and an end of unknown outcome are what the disk says', async () => {
   const clock = new FakeClock();
   const backend = new TroubledBackend();
-  const engine = await LocalEngine.over(backend, 'memory', clock);
+  const engine = await LocalEngine.over(backend, 'memory', { clock });
   backend.trouble = 'unknown outcome';
   await expect(engine.leases.grant(5)).rejects.toMatchObject({ code: 'HostFailed' });
   const [granted] = await engine.leases.list();
@@ -194,7 +194,7 @@ test('no more leases than are allowed, also when they are asked for at once', as
 test('keep-alives, and leases that are only there, write nothing', async () => {
   const clock = new FakeClock();
   const backend = new TroubledBackend();
-  const engine = await LocalEngine.over(backend, 'memory', clock);
+  const engine = await LocalEngine.over(backend, 'memory', { clock });
   const lease = await engine.leases.grant(2);
   await engine.put('a', VALUE, { lease });
   const { commits } = backend;

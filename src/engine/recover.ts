@@ -2,6 +2,7 @@
 import { newId } from '../base/ids.ts';
 import { readGrants } from './lease-record.ts';
 import { corrupt, decodeLogRecord, logKey } from './log.ts';
+import { readMarks, type Mark } from './retention.ts';
 import {
   decodeHead,
   decodeIdentity,
@@ -27,6 +28,8 @@ export interface Recovered {
   readonly head: Head;
   /** ttlSeconds of each lease. */
   readonly leases: ReadonlyMap<number, number>;
+  /** When revisions were written; oldest first. */
+  readonly marks: readonly Mark[];
 }
 
 /** Reads only. @throws Corrupt, StateMismatch */
@@ -48,7 +51,7 @@ export function recover(backend: Backend): Recovered {
     bytesMax: 0,
   });
   if (beyond.length > 0) throw corrupt(`its log goes on after the last revision ${head.revision}`);
-  return { incarnation, head, leases: readGrants(backend) };
+  return { incarnation, head, leases: readGrants(backend), marks: readMarks(backend) };
 }
 
 /** @throws Corrupt */

@@ -99,7 +99,7 @@ test('leases and keys agree after any commit that failed, and with what the next
       const engine = await LocalEngine.over(
         failing(tables, () => failure),
         'memory',
-        clock,
+        { clock },
       );
       let granted: number[] = [];
       for (const next of steps) {
@@ -120,11 +120,9 @@ test('leases and keys agree after any commit that failed, and with what the next
             expect(after.has(answer.value as number)).toBe(true);
           }
         }
-        const process = await LocalEngine.over(
-          { ...tables, close: async () => undefined },
-          '',
+        const process = await LocalEngine.over({ ...tables, close: async () => undefined }, '', {
           clock,
-        );
+        });
         expect(await leasesOf(process)).toEqual(after);
         expect(await process.list('')).toEqual(await engine.list(''));
         await process.close();
