@@ -126,15 +126,16 @@ function sqliteCode(thrown: unknown): string {
   return cause instanceof Database.SqliteError ? cause.code : '';
 }
 
-/** A backend over a new connection, which is closed again when `prepare` or the first look at the file fails. */
+/** A backend over a new connection (to `name`, which may be a URI of the file), which is closed again when `prepare` or the first look at the file fails. */
 function opened(
   file: string,
   folder: string,
   options: Database.Options,
   prepare: (db: Database.Database) => void,
+  name = file,
 ): SqliteHandle {
   return guard(`cannot open ${file}`, folder, () => {
-    const db = new Database(file, options);
+    const db = new Database(name, options);
     try {
       prepare(db);
       return new SqliteHandle(db, file, folder);
@@ -171,7 +172,7 @@ function checkFile(file: string): void {
 
 /** One of the connections of this process. */
 export function connectSqlite({ file, folder, durability }: CommitTarget): StoreHandle {
-  return opened(exclusiveUri(file), folder, { fileMustExist: true }, (db) => {
+  const prepare = (db: Database.Database): void => {
     checkVersion(db);
     const mode = db.pragma('journal_mode = WAL', { simple: true });
     if (mode !== 'wal') throw new HoldfastError('HostFailed', `${file}: no WAL but ${mode}`);
@@ -179,7 +180,8 @@ export function connectSqlite({ file, folder, durability }: CommitTarget): Store
     db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES}`);
     db.pragma(`cache_size = ${-CACHE_BYTES / 1024}`);
-  });
+  };
+  return opened(file, folder, { fileMustExist: true }, prepare, exclusiveUri(file));
 }
 
 function exclusiveUri(file: string): string {
