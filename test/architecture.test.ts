@@ -66,7 +66,14 @@ const INNER_DOORS: ReadonlyArray<{ readonly folder: RegExp; readonly doors: read
   { folder: /^src\/agent\/faces\/[^/]+\//, doors: ['index.ts', 'schema.ts'] },
   {
     folder: /^src\/engine\/backends\//,
-    doors: ['sqlite.ts', 'lmdb.ts', 'memory.ts', 'snapshot.ts', 'file-problems.ts'],
+    doors: [
+      'sqlite.ts',
+      'lmdb.ts',
+      'memory.ts',
+      'snapshot.ts',
+      'file-problems.ts',
+      'open-files.ts',
+    ],
   },
   { folder: /^src\/sync\/stores\/[^/]+\//, doors: ['index.ts'] },
 ];

@@ -14,7 +14,14 @@ const PAGE = path.resolve(import.meta.dirname, '../docs/config.md');
 
 /** A configuration that differs in one part, for the keys that begin with its name. */
 const CHANGES: Readonly<Record<string, (config: Config) => Config>> = {
-  'engine.backend': (config) => ({ ...config, engine: { backend: 'lmdb' } }),
+  'engine.backend': ({ engine, ...config }) => ({
+    ...config,
+    engine: { ...engine, backend: 'lmdb' },
+  }),
+  'engine.historyHours': ({ engine, ...config }) => ({
+    ...config,
+    engine: { ...engine, historyHours: 1 },
+  }),
   'http.listen': (config) => ({ ...config, http: { listen: '127.0.0.1:1' } }),
   'http.group': (config) => ({ ...config, http: { group: 'other' } }),
   'log.level': (config) => ({ ...config, log: { level: 'debug' } }),

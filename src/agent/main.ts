@@ -4,33 +4,24 @@
  */
 import { untilAborted } from '../base/abort.ts';
 import { systemClock } from '../base/clock.ts';
-import {
-  DeviceRegistry,
-  knowHost,
-  readHostFacts,
-  type FactStore,
-  type HostVerdict,
-} from '../devices/index.ts';
-import { openEngine, type Engine } from '../engine/index.ts';
+import { DeviceRegistry, readHostFacts } from '../devices/index.ts';
 import { VolumeManager } from '../volumes/index.ts';
 import { startBackground } from './background.ts';
-import { Ballast } from './ballast.ts';
 import { Closing, stopSignal } from './closing.ts';
-import { loadConfig, type Config } from './config/index.ts';
+import { loadConfig } from './config/index.ts';
 import { AgentCore } from './core.ts';
 import { beginEpoch, readBootId } from './epoch.ts';
 import { EngineEventRing } from './event-ring.ts';
-import { engineFactStore } from './fact-store.ts';
 import { failpoint } from './failpoint.ts';
 import { createHttpServer } from './http.ts';
 import { createLogger } from './log.ts';
 import { configOptions, type Paths } from './paths.ts';
 import { startReport } from './report.ts';
 import { ServiceRunner } from './service.ts';
-import { StateDir } from './state-dir.ts';
 import { Notifier } from './systemd.ts';
 import { Teller } from './teller.ts';
 import { trimHeap } from './trim-heap.ts';
+import { openTruth } from './truth.ts';
 import { VolumeHealth } from './volume-health.ts';
 
 /** By then targets and broker were reached, or found to be away. */
@@ -127,27 +118,4 @@ async function restUntil(stop: AbortSignal): Promise<void> {
   await systemClock.sleep(TRIM_AFTER_MS, stop);
   if (!stop.aborted) await trimHeap();
   await untilAborted(stop);
-}
-
-interface Truth {
-  readonly state: StateDir;
-  readonly engine: Engine;
-  readonly store: FactStore;
-  readonly verdict: HostVerdict;
-}
-
-/** Whose state is it, and is it whole? Until all of that is answered nothing is written. */
-async function openTruth(
-  paths: Paths,
-  config: Config,
-  { adoptState }: RunOptions,
-  closing: Closing,
-): Promise<Truth> {
-  await new Ballast(paths.stateDir).release();
-  const state = await StateDir.open(paths.stateDir);
-  const engine = await openEngine({ backend: config.engine.backend, path: state.enginePath });
-  closing.last(() => engine.close());
-  const store = engineFactStore(engine);
-  const verdict = await knowHost({ store, adopt: adoptState });
-  return { state, engine, store, verdict };
 }

@@ -177,7 +177,11 @@ describe.skipIf(missing !== undefined)(`with etcd ${missing ?? ''}`, () => {
     await reached('current', 'two');
     expect(log.filter(({ msg }) => msg.includes('one is connecting'))).toHaveLength(connections);
 
+    const holders = async () => (await engine.stats()).holds.map(({ name }) => name);
+    expect((await holders()).toSorted()).toEqual(['sync target one', 'sync target two']);
     await targets.apply([one]);
+    // Taken out of the configuration, it holds the log no more.
+    expect(await holders()).toEqual(['sync target one']);
     expect([...shown.keys()]).toEqual(['one']);
     expect(runner.health().map(({ id }) => id)).toEqual(['sync.one']);
     await targets.apply([]);

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import {
+  logHolder,
   openTarget,
   Replicator,
   type Place,
@@ -39,6 +40,11 @@ export class Targets {
       (config) => !wanted.some((other) => isDeepStrictEqual(other, config)),
     );
     await Promise.all(unwanted.map(({ id }) => this.#stop(id)));
+    for (const { id } of unwanted) {
+      // Nobody waits any more for what only it had to read. One that is only asked otherwise still does.
+      if (wanted.every((other) => other.id !== id))
+        this.#core.engine.hold(logHolder(id), undefined);
+    }
     for (const config of wanted) {
       if (this.#running.has(config.id)) continue;
       this.#running.set(config.id, config);

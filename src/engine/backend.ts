@@ -52,10 +52,18 @@ export interface Backend {
   commit(writes: readonly Write[], relaxed?: boolean): Promise<void>;
   /** Absent: every commit is synced, relaxed or not. @throws HostFailed: relaxed commits may be lost then */
   readonly sync?: (() => Promise<void>) | undefined;
+  /**
+   * On a full disk, never while a commit runs: gives back what its files hold that a commit could use (SQLite's
+   * WAL). It may take its time.
+   */
+  fold?(): Folded;
   /** Bytes the store's files take on the disk. */
   sizeBytes(): number;
   close(): Promise<void>;
 }
+
+/** `failed`: the disk had no room for it, or somebody reads. */
+export type Folded = 'done' | 'nothing to gain' | 'failed';
 
 /** `none` skips every sync: only the power-cut control uses it, no configuration reaches it. */
 export type Durability = 'commit' | 'none';

@@ -24,6 +24,7 @@ import { rangeOf, type KeySpan } from './span.ts';
 import { TxnBudget } from './txn-budget.ts';
 import type { Backend, Write } from './backend.ts';
 import type { KeyValue } from './engine.ts';
+import type { Bounds } from './retention.ts';
 import type { GetResult, TxnOpResult } from './transaction.ts';
 import type { CheckedCompare, CheckedOp, Job, Txn } from './txn.ts';
 
@@ -66,6 +67,8 @@ export class Batch {
   #dirty = false;
   #extraWeight = 0;
   #extraBytes = 0;
+  readonly #logBytesBefore: number;
+  #deletedBytes = 0;
 
   /** @param below the batch before this one while it is not durable yet */
   constructor(backend: Backend, head: Head, below?: Batch) {
@@ -73,6 +76,7 @@ export class Batch {
     this.#kv = new KvDraft(backend, below && below.#kv);
     this.#leases = new LeaseDraft(backend, below && below.#leases);
     this.#head = below?.head ?? head;
+    this.#logBytesBefore = this.#head.logBytes;
   }
 
   /** The batch before this one is durable: what it wrote is read from the backend now. */
@@ -216,6 +220,7 @@ export class Batch {
   #delete(before: Stored, progress: Progress): void {
     const { key, lease } = before.kv;
     const { revision } = progress;
+    this.#deletedBytes += before.record.length;
     if (lease !== undefined) progress.moves.push({ key, from: lease, to: undefined });
     progress.keys -= 1;
     const kv = { key, value: EMPTY, createRevision: 0, modRevision: revision, version: 0 };
@@ -238,9 +243,19 @@ export class Batch {
     return { stored, more: false };
   }
 
-  /** Drops old log records in the same commit: by the limits, or up to `target` when that is asked for. */
-  compact(target: number, durableRevision: number): void {
-    const step = compactionStep(this.#backend, this.#head, target, durableRevision);
+  /** About what the store has less to hold once this is durable: what was deleted, and what the log lost. */
+  get freedBytes(): number {
+    return this.#deletedBytes + this.#logBytesBefore - this.#head.logBytes;
+  }
+
+  /** Goes with the batch's own writes. */
+  add(writes: readonly Write[]): void {
+    this.#logWrites.push(...writes);
+  }
+
+  /** Drops old log records in the same commit. */
+  compact(bounds: Bounds, durableRevision: number): void {
+    const step = compactionStep(this.#backend, this.#head, bounds, durableRevision);
     if (!step) return;
     this.#logWrites.push(...step.writes);
     this.#head = step.head;

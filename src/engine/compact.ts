@@ -4,14 +4,10 @@
  * busy, and can't be starved: a step drops more than a batch adds.
  */
 import { corrupt, logKey, readU64 } from './log.ts';
-import {
-  COMPACT_STEP_BYTES,
-  COMPACT_STEP_REVISIONS,
-  LOG_BYTES_MAX,
-  LOG_REVISIONS_MAX,
-} from './limits.ts';
+import { COMPACT_STEP_BYTES, COMPACT_STEP_REVISIONS } from './limits.ts';
 import type { Backend, Write } from './backend.ts';
 import type { Head } from './record.ts';
+import type { Bounds } from './retention.ts';
 
 export interface CompactionStep {
   readonly writes: readonly Write[];
@@ -19,18 +15,17 @@ export interface CompactionStep {
 }
 
 /**
- * The next records to drop, or undefined when all is within its limits.
- * @param target drop up to this revision whatever the limits say; 0 for the limits alone
+ * The next records to drop, or undefined when all is within its bounds.
  * @param durableRevision what is in the backend: the records of the running batch are not there yet
  */
 export function compactionStep(
   backend: Backend,
   head: Head,
-  target: number,
+  bounds: Bounds,
   durableRevision: number,
 ): CompactionStep | undefined {
-  const wanted = Math.max(target, head.revision - LOG_REVISIONS_MAX);
-  const byBytes = head.logBytes > LOG_BYTES_MAX;
+  const wanted = bounds.revision;
+  const byBytes = head.logBytes > bounds.bytes;
   const until = Math.min(byBytes ? durableRevision : wanted, durableRevision);
   if (until <= head.compacted) return undefined;
 
@@ -45,7 +40,7 @@ export function compactionStep(
   const writes: Write[] = [];
   let { compacted, logBytes } = head;
   for (const { key, value } of entries) {
-    if (compacted >= wanted && logBytes <= LOG_BYTES_MAX) break;
+    if (compacted >= wanted && logBytes <= bounds.bytes) break;
     compacted = readU64(Buffer.from(key), 0);
     logBytes -= value.length;
     writes.push({ table: 'log', key, value: undefined });

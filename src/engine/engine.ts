@@ -132,6 +132,24 @@ export interface Watch extends AsyncIterable<ChangeSet> {
   requestProgress(): void;
 }
 
+/** Who still has to read the log, and from where: what comes after `revision` is kept. */
+export interface LogHold {
+  readonly name: string;
+  readonly revision: number;
+}
+
+export interface CompactOptions {
+  /** Also what somebody holds: a replica that is passed has to compare all keys. */
+  readonly overHolds?: boolean | undefined;
+}
+
+export interface Compaction {
+  /** Log entries at or below this are gone. */
+  readonly compactedRevision: number;
+  /** Who kept it from going all the way; undefined: nobody. */
+  readonly heldBy?: LogHold | undefined;
+}
+
 export interface EngineStats {
   readonly backend: string;
   readonly path: string;
@@ -140,7 +158,20 @@ export interface EngineStats {
   readonly compactedRevision: number;
   readonly keys: number;
   readonly logEntries: number;
+  readonly logBytes: number;
+  /** Running time of the store since the first entry of the log was written, at least; undefined: it has none. */
+  readonly oldestAgeMs: number | undefined;
+  /** The one that is furthest behind first. */
+  readonly holds: readonly LogHold[];
+  /** Who keeps entries that are older than the history; undefined: nobody. */
+  readonly heldBy: LogHold | undefined;
   readonly sizeBytes: number;
+  /** Room kept on the disk, so that deletes go on when it is full. */
+  readonly reserveBytes: number;
+  /** The disk is full: puts are refused until there is room for the reserve again. */
+  readonly refusesPuts: boolean;
+  /** What is wrong with the store's files while it is open, and what to do; undefined: nothing. */
+  readonly problem?: string | undefined;
 }
 
 export interface LeaseStatus {
@@ -213,8 +244,16 @@ export interface Engine {
   watch(span: string | Span, options: WatchOptions): Watch;
   /** The log after `revision`, at most `limit` revisions. @throws Compacted */
   changes(afterRevision: number, limit: number): Promise<readonly ChangeSet[]>;
-  /** Drops log entries at or below `revision`, in bounded steps. Current values stay. */
-  compact(revision: number): Promise<void>;
+  /**
+   * Drops log entries at or below `revision`, in bounded steps, but none that somebody holds. Current values
+   * stay. @throws InvalidArgument, NoSpace
+   */
+  compact(revision: number, options?: CompactOptions): Promise<Compaction>;
+  /**
+   * Keeps the log after `revision` for a reader called `name`, within the log's limits; undefined lets go. It
+   * lasts until the engine closes: a reader says at each start where it is. @throws InvalidArgument
+   */
+  hold(name: string, revision: number | undefined): void;
   stats(): Promise<EngineStats>;
   close(): Promise<void>;
 }

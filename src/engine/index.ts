@@ -14,6 +14,9 @@
  *   store.ts         libkv's contract        local-store.ts  that contract over the engine
  *   entry-lease.ts   its times to live       store-lock.ts   its locks
  *   lease.ts         leases and their time   lease-*.ts  their records, their part of a batch
+ *   retention.ts     what of the log is kept, and for whom
+ *   reserve.ts       room for deletes on a full disk, in a file of kept-room.ts
+ *   backends/open-files.ts  whether the files are still those that were opened
  *   lock.ts          locks, over tickets     election.ts leaders, over locks (both use only the contract)
  *   check.ts         every invariant         offline.ts  a store looked into without its engine
  *   backup.ts dump.ts  out and back in       inspect.ts  those, in a process of their own
@@ -28,15 +31,19 @@
  * rather than mapped. More in docs/engine.md.
  */
 import { HoldfastError } from '../base/errors.ts';
+import { systemClock, type Clock } from '../base/clock.ts';
 import { LocalEngine } from './local-engine.ts';
+import { OpenFiles } from './backends/open-files.ts';
 import { initialWrites, recover } from './recover.ts';
+import { Reserve } from './reserve.ts';
 import type { Backend, BackendOptions, Durability } from './backend.ts';
-import type { Clock } from '../base/clock.ts';
 import type { Engine, WriteDurability } from './engine.ts';
 
 export type {
   Change,
   ChangeSet,
+  CompactOptions,
+  Compaction,
   Condition,
   Engine,
   EngineStats,
@@ -46,6 +53,7 @@ export type {
   LeaseStatus,
   ListOptions,
   ListResult,
+  LogHold,
   Op,
   PutOptions,
   Span,
@@ -84,6 +92,7 @@ export { inspectStore } from './inspect.ts';
 export type { BackupSummary } from './backup.ts';
 export type { CheckReport } from './check.ts';
 export type { DumpLine } from './dump.ts';
+export { diskRoom, KeptRoom } from './kept-room.ts';
 export { normalizeKey, normalizePrefix } from './key.ts';
 export { LocalStore } from './local-store.ts';
 export type * from './store.ts';
@@ -100,7 +109,11 @@ export interface OpenOptions {
   readonly durability?: WriteDurability | undefined;
   /** Only for the power-cut control, which has to lose writes: no sync at all. */
   readonly unsafeDurability?: Durability | undefined;
-  /** What leases go by; only tests have another one. */
+  /** How long the change log is kept, in running time of the store; default a day. */
+  readonly historyMs?: number | undefined;
+  /** Readers that will `hold` the log: until each has said where it is, nothing that is there is too old. */
+  readonly holders?: readonly string[] | undefined;
+  /** What leases and ages go by; only tests have another one. */
   readonly clock?: Clock | undefined;
 }
 
@@ -116,8 +129,12 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
     initial: initialWrites,
     verify: recover,
   });
-  const { clock, durability } = options;
-  return LocalEngine.over(backend, options.path, { clock, durability });
+  const { path, clock = systemClock, durability, historyMs, holders } = options;
+  const parts = { clock, durability, historyMs, holders };
+  if (options.backend === 'memory') return LocalEngine.over(backend, path, parts);
+  const files = new OpenFiles(path, options.backend);
+  const reserve = await Reserve.open(path, backend, clock);
+  return LocalEngine.over(backend, path, { ...parts, files, reserve });
 }
 
 async function openBackend(name: BackendName, options: BackendOptions): Promise<Backend> {

@@ -22,12 +22,14 @@ async function run(
   job: InspectJob,
   scratch: string,
 ): Promise<InspectResults[keyof InspectResults]> {
-  if (job.kind === 'check') return checkOffline(job.folder, scratch, { onProgress: progress() });
+  if (job.kind === 'check') {
+    return checkOffline(job.folder, scratch, { pid: job.pid, onProgress: progress() });
+  }
   if (job.kind === 'restore') {
     const lines = linesOf(createReadStream(job.file, 'utf8') as AsyncIterable<string>);
     return restoreBackup(lines, job.folder);
   }
-  const backend = await openOffline(job.folder, scratch);
+  const backend = await openOffline(job.folder, scratch, job.pid);
   try {
     if (job.kind === 'backup') return await writeBackup(backend, write);
     return await dumpLines(backend, job.prefix, job.skip, write);

@@ -13,17 +13,18 @@ import type { BackupSummary } from './backup.ts';
 import type { CheckReport } from './check.ts';
 import type { Table } from './backend.ts';
 
+interface OfStore {
+  readonly folder: string;
+  /** The process that has the store open: it is found there when its files have lost their names. */
+  readonly pid?: number | undefined;
+}
+
 /** What the child is asked for. `dump` and `backup` write to its standard output; `folder` is the store's own. */
 export type InspectJob =
-  | { readonly kind: 'check'; readonly folder: string }
+  | (OfStore & { readonly kind: 'check' })
   /** The keys under `prefix` as JSON lines, named from `skip` on, a prefix of that. */
-  | {
-      readonly kind: 'dump';
-      readonly folder: string;
-      readonly prefix: string;
-      readonly skip: string;
-    }
-  | { readonly kind: 'backup'; readonly folder: string }
+  | (OfStore & { readonly kind: 'dump'; readonly prefix: string; readonly skip: string })
+  | (OfStore & { readonly kind: 'backup' })
   /** `file` is a backup, `folder` missing or empty. */
   | { readonly kind: 'restore'; readonly folder: string; readonly file: string };
 

@@ -28,6 +28,10 @@ export const QUEUE_BYTES_MAX = 64 * MiB;
 export const LOG_REVISIONS_MAX = 100_000;
 /** Bytes kept in the change log, so that large values cannot fill an edge host's disk. */
 export const LOG_BYTES_MAX = 64 * MiB;
+/** History kept when nobody says how much: a reader that was away over night goes on from the log. */
+export const HISTORY_MS_DEFAULT = 24 * 3600 * 1000;
+/** Marks of its age that the log gets in the time of a history: one each 15 minutes of a day, so ages are exact to 1 %. */
+export const HISTORY_MARKS = 96;
 /** Revisions dropped with one commit: twice what a batch adds, so compaction always gains on the writers. */
 export const COMPACT_STEP_REVISIONS = 2 * BATCH_OPS_MAX;
 /** Log bytes dropped with one commit (at least one record, whatever its size). */
@@ -39,6 +43,18 @@ export const RELAXED_MS_MAX = 60_000;
 export const RELAXED_RETRY_MS = 1_000;
 /** Revisions that relaxed writes may take for one synced commit of their ceiling. */
 export const RELAXED_REVISIONS = 10_000;
+/** Room kept for deletes on a full disk: as much as the store takes, within these. See reserve.ts. */
+export const RESERVE_BYTES_FIRST = MiB;
+/** SQLite's WAL when it is folded (CHECKPOINT_PAGES in sqlite.ts), all of it pages that the file lacks. */
+export const RESERVE_BYTES_MAX = 16 * MiB;
+/** Less than this is no reserve: a lone delete takes ~20 KiB of WAL; LMDB is asked for ~250 KiB, to be safe. */
+export const RESERVE_BYTES_MIN = 512 * KiB;
+/** The part of a small file system that a reserve may take: one in this many. */
+export const RESERVE_FILE_SYSTEM_SHARE = 8;
+/** Bytes written between two looks at whether the reserve is large enough. */
+export const RESERVE_LOOK_BYTES = MiB;
+/** On a full disk folding the WAL is tried again after this when it failed: it reads all of it, and writes some. */
+export const FOLD_RETRY_MS = 5_000;
 
 /** Shortest and longest lease. Below a second a stalled disk would end it; a restart renews it, so longer ones hardly end. */
 export const LEASE_TTL_SECONDS_MIN = 1;

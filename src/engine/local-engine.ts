@@ -8,6 +8,7 @@ import { readLog } from './log-reader.ts';
 import { decodeKeyValue, shownSet } from './record.ts';
 import { checkDurability, passCeiling } from './relaxed.ts';
 import { readStoredHead, recover, type Recovered } from './recover.ts';
+import { checkHold, Retention } from './retention.ts';
 import { checkSpan, rangeAfter, rangeOf } from './span.ts';
 import { checkLimit, checkTransaction, checkTxn } from './txn.ts';
 import { WatchHub } from './watch.ts';
@@ -15,14 +16,19 @@ import { closedError, Writer } from './writer.ts';
 import {
   CHANGES_BYTES_MAX,
   CHANGES_REVISIONS_MAX,
+  HISTORY_MS_DEFAULT,
   WATCH_PROGRESS_MS_MIN,
   WATCH_READ_BYTES,
   WATCH_READ_REVISIONS,
 } from './limits.ts';
 import type { Backend } from './backend.ts';
 import type { FailedCompare, TxnResult } from './batch.ts';
+import type { OpenFiles } from './backends/open-files.ts';
+import type { Reserve } from './reserve.ts';
 import type {
   ChangeSet,
+  CompactOptions,
+  Compaction,
   Condition,
   Engine,
   EngineStats,
@@ -43,10 +49,15 @@ import type {
 import type { LoggedSet } from './log.ts';
 import type { Transaction, TransactionResult } from './transaction.ts';
 
+/** What an engine over files has beyond its backend. */
 export interface EngineParts {
   readonly clock?: Clock | undefined;
   /** Of writes that don't say. */
   readonly durability?: WriteDurability | undefined;
+  readonly historyMs?: number | undefined;
+  readonly holders?: readonly string[] | undefined;
+  readonly reserve?: Reserve | undefined;
+  readonly files?: OpenFiles | undefined;
 }
 
 export class LocalEngine implements Engine {
@@ -58,6 +69,9 @@ export class LocalEngine implements Engine {
   readonly #leases: LeaseKeeper;
   readonly #history: History;
   readonly #durability: WriteDurability;
+  readonly #retention: Retention;
+  readonly #reserve: Reserve | undefined;
+  readonly #files: OpenFiles | undefined;
   #closing: Promise<void> | undefined;
 
   /** Opens over a backend, which it then owns. @throws Corrupt, StateMismatch; the backend is closed then */
@@ -76,6 +90,7 @@ export class LocalEngine implements Engine {
 
   private constructor(backend: Backend, path: string, found: Recovered, parts: EngineParts) {
     const { clock = systemClock, durability = 'commit' } = parts;
+    const { historyMs = HISTORY_MS_DEFAULT, holders = [] } = parts;
     checkDurability(durability);
     this.#durability = durability;
     this.incarnation = found.incarnation;
@@ -87,16 +102,21 @@ export class LocalEngine implements Engine {
       revision: () => this.revision,
       clock,
     });
-    this.#writer = new Writer(
-      backend,
-      found.head,
-      {
+    const { marks, head } = found;
+    const { revision } = head;
+    this.#retention = new Retention({ marks, revision, clock, historyMs, holders });
+    this.#reserve = parts.reserve;
+    this.#files = parts.files;
+    this.#writer = new Writer(backend, head, {
+      listener: {
         publish: (changeSets) => this.#hub.publish(changeSets),
         resync: (revision) => this.#hub.resync(revision),
         recheckLeases: () => this.#leases.recheck(),
       },
+      retention: this.#retention,
+      reserve: this.#reserve,
       clock,
-    );
+    });
     this.#leases = new LeaseKeeper({
       backend,
       writer: this.#writer,
@@ -212,19 +232,31 @@ export class LocalEngine implements Engine {
     return this.#readLog(afterRevision, most, CHANGES_BYTES_MAX).map(shownSet);
   }
 
-  async compact(revision: number): Promise<void> {
+  async compact(revision: number, options: CompactOptions = {}): Promise<Compaction> {
     if (!Number.isSafeInteger(revision) || revision < 0 || revision > this.revision) {
       throw new HoldfastError(
         'InvalidArgument',
         `cannot compact up to revision ${String(revision)}: the last one is ${this.revision}`,
       );
     }
-    await this.#writer.compact(revision);
+    const heldBy = options.overHolds ? undefined : this.#retention.heldBy(revision);
+    await this.#writer.compact(heldBy?.revision ?? revision);
+    const compactedRevision = this.#writer.head.compacted;
+    return { compactedRevision, ...(heldBy && { heldBy }) };
+  }
+
+  hold(name: string, revision: number | undefined): void {
+    this.#assertOpen();
+    checkHold(name, revision);
+    this.#retention.hold(name, revision);
   }
 
   async stats(): Promise<EngineStats> {
     this.#assertOpen();
-    const { revision, compacted, keys } = this.#writer.head;
+    const { head } = this.#writer;
+    const { revision, compacted, keys, logBytes } = head;
+    const reserve = this.#reserve?.status;
+    const problem = this.#files?.problem();
     return {
       backend: this.#backend.name,
       path: this.#path,
@@ -232,7 +264,14 @@ export class LocalEngine implements Engine {
       compactedRevision: compacted,
       keys,
       logEntries: revision - compacted,
+      logBytes,
+      oldestAgeMs: this.#retention.oldestAgeMs(head),
+      holds: this.#retention.holds(),
+      heldBy: this.#retention.heldBy(this.#retention.agedRevision),
       sizeBytes: this.#backend.sizeBytes(),
+      reserveBytes: reserve?.bytes ?? 0,
+      refusesPuts: reserve?.out ?? false,
+      ...(problem === undefined ? {} : { problem }),
     };
   }
 

@@ -10,6 +10,7 @@
  *   meta "lease:" id u64            crc u32 | ttlSeconds u32
  *   meta "leasekey:" id u64 <key>   crc u32
  *   meta "ceiling"    crc u32 | revision u64
+ *   meta "mark:" revision u64       crc u32 | runMs u64 | madeMs u64
  *   kv   <key>        crc u32 | createRevision u64 | modRevision u64 | version u64 [| lease u64] | value
  *   log  <revision>   crc u32 | count u32 | count times:
  *                       type u8 (1 put, 2 delete) | keyLength u32 | valueLength u32
@@ -20,6 +21,8 @@
  * value lengths of the log. For a delete, createRevision and version are 0 and the value is empty.
  * The highest bit of a version says that a lease follows; it is no part of the number. There is one
  * "leasekey:" record for each kv record with a lease, and one "lease:" record for each lease.
+ * A "mark:" record says at which running time of the store a revision was written, and when that was noted
+ * (retention.ts). There are few; a store without is whole, the ages of its log are not known then.
  * "HFENGINE" and the format number never move, so that any version can refuse a newer one.
  *
  * The highest bit of a type says that the key's record before the change follows: `previous` is the record

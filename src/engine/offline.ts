@@ -12,12 +12,13 @@ export type { FileBackend };
 /**
  * Opens a private copy of the store in `folder` (snapshot.ts). Closing it leaves the copy to the caller.
  * @param scratch an empty folder for the copy
+ * @param pid the process that has the store open: it is found there when its files have lost their names
  * @throws NotFound, StateMismatch, Corrupt, PermissionDenied, NoSpace, Unavailable (changed faster than it could be copied)
  */
-export async function openOffline(folder: string, scratch: string): Promise<Backend> {
-  const name = findStore(folder);
-  await copyStore(folder, name, scratch);
-  const backend = await openCopy(name, scratch);
+export async function openOffline(folder: string, scratch: string, pid?: number): Promise<Backend> {
+  const place = findStore(folder, pid);
+  await copyStore(place, scratch);
+  const backend = await openCopy(place.backend, scratch);
   try {
     // A newer format is refused before anybody makes something of it.
     decodeIdentity(backend.get('meta', IDENTITY_KEY));
@@ -35,12 +36,12 @@ export async function openOffline(folder: string, scratch: string): Promise<Back
 export async function checkOffline(
   folder: string,
   scratch: string,
-  options: CheckOptions = {},
+  options: CheckOptions & { readonly pid?: number | undefined } = {},
 ): Promise<CheckReport> {
-  const name = findStore(folder);
-  await copyStore(folder, name, scratch);
-  const ofFiles = fileProblems(name, scratch, folder);
-  const ofRecords = await checkCopy(name, scratch, options);
+  const place = findStore(folder, options.pid);
+  await copyStore(place, scratch);
+  const ofFiles = fileProblems(place, scratch);
+  const ofRecords = await checkCopy(place.backend, scratch, options);
   const findings = new Findings(options.findingsMax);
   for (const { where, what, severity } of ofFiles) findings.add(where, what, severity);
   return {

@@ -3,6 +3,7 @@ import { newId } from '../base/ids.ts';
 import { readGrants } from './lease-record.ts';
 import { readCeiling } from './relaxed.ts';
 import { corrupt, decodeLogRecord, logKey } from './log.ts';
+import { readMarks, type Mark } from './retention.ts';
 import {
   decodeHead,
   decodeIdentity,
@@ -30,6 +31,8 @@ export interface Recovered {
   readonly leases: ReadonlyMap<number, number>;
   /** Above all revisions that were handed out, in a store that was not closed after relaxed writes. */
   readonly ceiling: number | undefined;
+  /** When revisions were written; oldest first. */
+  readonly marks: readonly Mark[];
 }
 
 /** Reads only. @throws Corrupt, StateMismatch */
@@ -51,7 +54,9 @@ export function recover(backend: Backend): Recovered {
     bytesMax: 0,
   });
   if (beyond.length > 0) throw corrupt(`its log goes on after the last revision ${head.revision}`);
-  return { incarnation, head, leases: readGrants(backend), ceiling: readCeiling(backend) };
+  const leases = readGrants(backend);
+  const ceiling = readCeiling(backend);
+  return { incarnation, head, leases, ceiling, marks: readMarks(backend) };
 }
 
 /** @throws Corrupt */

@@ -3,7 +3,8 @@
  * one commit with one sync makes it durable. Only then are the callers answered and the watchers told.
  *
  * While one batch is being committed (the backend does that on another thread) the next one is applied
- * on top of it. When the commit fails, so did what stood on it: that batch is applied anew.
+ * on top of it. When the commit fails, so did what stood on it: that batch is applied anew. A commit that
+ * found no space is tried again with what may still go: reserve.ts says what that is.
  */
 import { HoldfastError, messageOf, toHoldfastError } from '../base/errors.ts';
 import { formatBytes } from '../base/bytes.ts';
@@ -12,9 +13,11 @@ import { BATCH_BYTES_MAX, BATCH_OPS_MAX, QUEUE_BYTES_MAX } from './limits.ts';
 import { RelaxedWrites } from './relaxed.ts';
 import { readHead } from './recover.ts';
 import type { Clock } from '../base/clock.ts';
+import { onlyFrees, type Reserve } from './reserve.ts';
 import type { Backend } from './backend.ts';
 import type { LoggedSet } from './log.ts';
 import type { Head } from './record.ts';
+import type { Bounds, Retention } from './retention.ts';
 import type { TxnResult } from './batch.ts';
 import type { Job } from './txn.ts';
 
@@ -39,6 +42,8 @@ interface Group {
   readonly outcomes: Outcome[];
   weight: number;
   bytes: number;
+  /** A commit of these found no space before. */
+  isRetry: boolean;
 }
 
 export interface CommitListener {
@@ -50,10 +55,21 @@ export interface CommitListener {
   recheckLeases(): void;
 }
 
+export interface WriterParts {
+  readonly listener: CommitListener;
+  readonly retention: Retention;
+  /** Absent: a store without a disk. */
+  readonly reserve: Reserve | undefined;
+  /** What relaxed writes go by. */
+  readonly clock: Clock;
+}
+
 export class Writer {
   readonly #backend: Backend;
   readonly #listener: CommitListener;
   readonly #relaxed: RelaxedWrites;
+  readonly #retention: Retention;
+  readonly #reserve: Reserve | undefined;
   #head: Head;
   /** Accepted, not applied yet. */
   #queue: Pending[] = [];
@@ -71,10 +87,12 @@ export class Writer {
   /** Set when the state after a failed commit is not known: nothing may be written on top. */
   #broken: HoldfastError | undefined;
 
-  constructor(backend: Backend, head: Head, listener: CommitListener, clock: Clock) {
+  constructor(backend: Backend, head: Head, { listener, retention, reserve, clock }: WriterParts) {
     this.#backend = backend;
     this.#head = head;
     this.#listener = listener;
+    this.#retention = retention;
+    this.#reserve = reserve;
     this.#relaxed = new RelaxedWrites(backend, clock, () => {
       this.#syncIsDue = true;
       this.#start();
@@ -113,6 +131,7 @@ export class Writer {
     this.#rejectWaiting(closedError());
     await this.#flying;
     if (!this.#broken) await this.#relaxed.close();
+    await this.#reserve?.close();
   }
 
   #refusal(bytes: number): HoldfastError | undefined {
@@ -147,7 +166,7 @@ export class Writer {
 
   #newGroup(): Group {
     const batch = new Batch(this.#backend, this.#head, this.#flight?.batch);
-    return { batch, taken: [], outcomes: [], weight: 0, bytes: 0 };
+    return { batch, taken: [], outcomes: [], weight: 0, bytes: 0, isRetry: false };
   }
 
   /** Applies what is queued until the batch is full. */
@@ -156,12 +175,8 @@ export class Writer {
     const group = this.#ahead;
     let count = 0;
     for (const pending of this.#queue) {
-      const { job } = pending;
-      if (group.taken.length > 0 && isFull(group, job)) break;
-      group.taken.push(pending);
-      group.outcomes.push(applied(group.batch, job));
-      group.weight += job.weight;
-      group.bytes += job.bytes;
+      if (group.taken.length > 0 && isFull(group, pending.job)) break;
+      join(group, pending);
       count += 1;
     }
     this.#queue.splice(0, count);
@@ -176,16 +191,23 @@ export class Writer {
   }
 
   async #commit(group: Group): Promise<void> {
+    const { batch } = group;
     try {
-      const target = Math.max(0, ...this.#compactions.map((waiter) => waiter.revision));
-      group.batch.compact(target, this.#head.revision);
+      if (this.#reserve?.status.out && putsAnything(group)) await this.#reserve.takeBack();
+      const isNews = batch.head.revision > this.#head.revision;
+      const mark = isNews ? this.#retention.mark(batch.head.compacted) : undefined;
+      if (mark) batch.add(mark.writes);
+      batch.compact(this.#bounds(batch.head), this.#head.revision);
       await this.#write(group);
+      this.#retention.committed(batch.head.revision, mark);
     } catch (thrown) {
-      this.#fail(group, toHoldfastError(thrown));
+      const retry = await this.#failed(group, toHoldfastError(thrown));
+      if (retry) return this.#commit(retry);
       this.#start();
       return;
     }
-    this.#head = group.batch.head;
+    this.#head = batch.head;
+    this.#reserve?.wrote(group.bytes, batch.freedBytes);
     this.#flight = undefined;
     // One that is full gains nothing by waiting for those who are answered now.
     if (this.#ahead && this.#queue.length > 0) this.#launch(this.#ahead);
@@ -231,11 +253,49 @@ export class Writer {
     return least;
   }
 
+  /** While the reserve is out the log gives twice what the batch takes: a delete must not need room for ever. */
+  #bounds(head: Head): Bounds {
+    const asked = Math.max(0, ...this.#compactions.map((waiter) => waiter.revision));
+    const bounds = this.#retention.bounds(head, asked);
+    if (!this.#reserve?.status.out) return bounds;
+    const bytes = Math.max(0, 2 * this.#head.logBytes - head.logBytes);
+    return { ...bounds, bytes: Math.min(bounds.bytes, bytes) };
+  }
+
+  /** @returns what is to be committed instead, in flight already */
+  async #failed(group: Group, error: HoldfastError): Promise<Group | undefined> {
+    if (error.code !== 'NoSpace' || !this.#reserve) {
+      this.#refuse(group, group.taken, error);
+      return undefined;
+    }
+    const jobs = group.taken.map(({ job }) => job);
+    const isCompacting = this.#compactions.length > 0;
+    const next = await this.#reserve.makeRoom(jobs, { isRetry: group.isRetry, isCompacting });
+    const half = next === 'half' ? Math.ceil(jobs.length / 2) : Infinity;
+    const again =
+      next === 'none' ? [] : group.taken.filter(({ job }) => next !== 'frees' || onlyFrees(job));
+    const refused = group.taken.filter((pending) => !again.includes(pending));
+    const later = again.splice(half);
+    this.#refuse(group, refused, this.#reserve.explain(error, jobs), next === 'none');
+    if (next === 'none' || this.#broken) return undefined;
+    const retry = { ...this.#newGroup(), isRetry: true };
+    for (const pending of again) join(retry, pending);
+    for (const pending of later) this.#queueBytes += pending.job.bytes;
+    this.#queue.unshift(...later);
+    this.#flight = retry;
+    return retry;
+  }
+
   /**
    * None of the batch is acknowledged, also not as a failed condition: it may have failed against a
    * write of the same batch. What the disk says now is read back rather than assumed.
    */
-  #fail(group: Group, error: HoldfastError): void {
+  #refuse(
+    group: Group,
+    refused: readonly Pending[],
+    error: HoldfastError,
+    compactionsToo = true,
+  ): void {
     const { revision } = this.#head;
     this.#flight = undefined;
     this.#takeBack();
@@ -256,8 +316,8 @@ export class Writer {
         { hint: 'restart the agent; if it stays so, look at the disk', cause: error },
       );
     }
-    for (const pending of group.taken) pending.reject(error);
-    const waiting = this.#compactions.splice(0);
+    for (const pending of this.#broken ? group.taken : refused) pending.reject(error);
+    const waiting = compactionsToo ? this.#compactions.splice(0) : [];
     for (const waiter of waiting) waiter.reject(error);
     if (this.#broken) this.#rejectWaiting(this.#broken);
   }
@@ -292,6 +352,18 @@ function applied(batch: Batch, job: Job): Outcome {
   } catch (thrown) {
     return toHoldfastError(thrown);
   }
+}
+
+function join(group: Group, pending: Pending): void {
+  const { job } = pending;
+  group.taken.push(pending);
+  group.outcomes.push(applied(group.batch, job));
+  group.weight += job.weight;
+  group.bytes += job.bytes;
+}
+
+function putsAnything({ taken }: Group): boolean {
+  return taken.some(({ job }) => !onlyFrees(job));
 }
 
 function isFull({ batch, weight, bytes }: Group, next: Job): boolean {

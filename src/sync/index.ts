@@ -30,4 +30,5 @@ export {
 export { assess, type Assessment, type Cursor, type LocalSide } from './assess.ts';
 export { DIRECTIONS, isReplicated, type Direction } from './directions.ts';
 export { Replicator, type ReplicatorOptions, type SyncStateChange } from './replicator.ts';
+export { logHolder } from './progress.ts';
 export { openTarget, type Place, type TargetConfig } from './open-target.ts';

@@ -10,14 +10,23 @@ const SESSIONS_MAX = 10;
 /** While acknowledgements come, the cursor is a revision of its own this often at most. */
 const CURSOR_INTERVAL_MS = 5000;
 
+/** Who holds the engine's log for a target; the agent names it when it opens the engine. */
+export function logHolder(targetId: string): string {
+  return `sync target ${targetId}`;
+}
+
 /**
  * The local half of the checkpoint, at `sync/cursor/<target>`. It is saved only after a target
  * acknowledged something, and rarely: the target's half says the same, and is the one that counts.
  * What must be durable before the target hears of it is the session.
+ *
+ * The log after the cursor is held for the target, also while it is away. Where a comparison is due anyway
+ * nothing is held before it begins; from then on what it may have missed is.
  */
 export class Progress {
   readonly #engine: Engine;
   readonly #key: string;
+  readonly #holder: string;
   readonly #clock: Clock;
   readonly #intervalMs: number;
   #cursor: Cursor | undefined;
@@ -33,6 +42,7 @@ export class Progress {
   ) {
     this.#engine = engine;
     this.#key = `sync/cursor/${targetId}`;
+    this.#holder = logHolder(targetId);
     this.#clock = clock;
     this.#intervalMs = intervalMs;
   }
@@ -60,16 +70,20 @@ export class Progress {
     this.#dirty = false;
     if (!kv || !checkpoint) {
       this.#cursor = undefined;
-      return;
+      return this.#hold(undefined);
     }
     const listed = parseObject(kv.value)?.sessions;
     const sessions = Array.isArray(listed) ? listed.filter((id) => typeof id === 'string') : [];
     this.#cursor = { ...checkpoint, sessions };
+    const { incarnation, revision } = checkpoint;
+    const isOurs = incarnation === this.#engine.incarnation && revision <= this.#engine.revision;
+    this.#hold(isOurs && revision > 0 ? revision : undefined);
   }
 
   /** A new session, durable before the target sees it; one that never got anywhere is used again. */
   async beginSession(): Promise<void> {
     const { incarnation } = this.#engine;
+    this.#hold(this.#engine.revision);
     const before = this.#cursor;
     if (before?.incarnation === incarnation && before.revision === 0) return;
     const session = newId();
@@ -85,6 +99,7 @@ export class Progress {
    */
   async disown(): Promise<void> {
     const { incarnation } = this.#engine;
+    this.#hold(undefined);
     const session = newId();
     this.#cursor = { incarnation, revision: 0, session, sessions: [session] };
     this.#attempted = 0;
@@ -104,6 +119,7 @@ export class Progress {
     this.#attempted = Math.max(this.#attempted ?? 0, revision);
     if (this.#cursor.revision === revision) return;
     this.#cursor = { ...this.#cursor, revision };
+    this.#hold(revision);
     this.#dirty = true;
   }
 
@@ -113,6 +129,10 @@ export class Progress {
 
   async saveNow(): Promise<void> {
     if (this.#dirty) await this.#save();
+  }
+
+  #hold(revision: number | undefined): void {
+    this.#engine.hold(this.#holder, revision);
   }
 
   async #save(): Promise<void> {

@@ -262,6 +262,73 @@ describe('the log', () => {
   });
 });
 
+describe('a target that is away', () => {
+  const HOUR_MS = 3_600_000;
+  let isAway = false;
+  const open = async (): Promise<ReplicaTarget> => {
+    if (isAway) fail('NotReachable')();
+    return remote.open(place);
+  };
+  const compacted = async (): Promise<number> => (await engine.stats()).compactedRevision;
+
+  /** Current, then away; what it has comes from before. */
+  async function leave(): Promise<Replicator> {
+    await engine.close();
+    const holders = ['sync target one'];
+    engine = await openEngine({ backend: 'memory', path: '', clock, historyMs: HOUR_MS, holders });
+    for (let n = 0; n < 10; n++) await engine.put(`kv/${n}`, Buffer.from('before'));
+    isAway = false;
+    const replicator = start(1, open);
+    await until(() => replicator.status().state === 'current');
+    isAway = true;
+    remote.faults.push(fail('NotReachable'));
+    await engine.put('kv/0', Buffer.from('while away'));
+    await until(() => replicator.status().state === 'offline');
+    return replicator;
+  }
+
+  async function comeBack(replicator: Replicator): Promise<void> {
+    isAway = false;
+    clock.advance(60_000);
+    await until(() => replicator.status().state === 'current');
+  }
+
+  it('holds the log at its cursor, however old that gets, and goes on from there', async () => {
+    const replicator = await leave();
+    const cursor = claimed();
+    await engine.delete('kv/1');
+    clock.advance(3 * HOUR_MS);
+    await engine.put('kv/2', Buffer.from('late'));
+    await engine.put('kv/2', Buffer.from('later'));
+    expect(await compacted()).toBe(cursor);
+    expect((await engine.stats()).heldBy).toEqual({ name: 'sync target one', revision: cursor });
+    await comeBack(replicator);
+    expect(states().filter((state) => state === 'comparing')).toHaveLength(1);
+    expect([valueAt('kv/0'), valueAt('kv/1'), valueAt('kv/2')]).toEqual([
+      'while away',
+      undefined,
+      'later',
+    ]);
+    // It has all: what is old goes now.
+    await engine.put('kv/2', Buffer.from('last'));
+    expect(await compacted()).toBeGreaterThan(cursor);
+  });
+
+  it('is told to compare when the log had to go on without it', async () => {
+    const replicator = await leave();
+    const cursor = claimed();
+    await engine.delete('kv/1');
+    const large = new Uint8Array(MiB);
+    for (let n = 0; n < 70; n++) await engine.put('kv/large', large);
+    expect(await compacted()).toBeGreaterThan(cursor);
+    await comeBack(replicator);
+    const reason = 'the log was compacted beyond the checkpoint';
+    expect(changes).toContainEqual(expect.objectContaining({ to: 'comparing', reason }));
+    expect([valueAt('kv/0'), valueAt('kv/1')]).toEqual(['while away', undefined]);
+    expect(remote.values.get(`${subtree}kv/large`)?.value).toHaveLength(MiB);
+  });
+});
+
 describe('a target that never answers and ignores every signal', () => {
   it.each(['open', 'readCheckpoint', 'list', 'apply', 'close'] as const)(
     'in %s: the run still ends',

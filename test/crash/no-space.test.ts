@@ -3,14 +3,14 @@
  * and when space is freed the same engine writes again, without a restart.
  * Method: real file systems of 24 MiB, filled by the store and by a file beside it.
  */
-import { closeSync, openSync, readdirSync, rmSync, statfsSync, writeSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { loopAttach, mount } from '../../native/index.ts';
-import { run, Scratch } from '../../native/scratch.ts';
-import { hasErrno, HoldfastError } from '../../src/base/errors.ts';
-import { KiB, MiB } from '../../src/base/bytes.ts';
+import { Scratch } from '../../native/scratch.ts';
+import { MiB } from '../../src/base/bytes.ts';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { openEngine, type Engine } from '../../src/engine/index.ts';
+import { fillUp, freeBytes, mountExt4, mountTmpfs } from '../support/small-disk.ts';
 import { refusal } from './store-files.ts';
 import { verify } from './verify.ts';
 import { valueOf, type Ack } from './workload.ts';
@@ -20,16 +20,6 @@ const DISK_BYTES = 24 * MiB;
 const ROOM_BYTES = 6 * MiB;
 const PUTS_MAX = 20_000;
 const isRoot = process.getuid?.() === 0;
-
-async function mountExt4(scratch: Scratch, target: string): Promise<void> {
-  const { path: source } = await loopAttach({ backingFile: scratch.image('disk', DISK_BYTES) });
-  run('mkfs.ext4', ['-q', '-m', '0', source]);
-  await mount({ source, target, type: 'ext4' });
-}
-
-async function mountTmpfs(_: Scratch, target: string): Promise<void> {
-  await mount({ source: 'tmpfs', target, type: 'tmpfs', data: `size=${DISK_BYTES}` });
-}
 
 describe.runIf(isRoot).each([
   ['sqlite', 'ext4', mountExt4],
@@ -44,7 +34,7 @@ describe.runIf(isRoot).each([
     engine = undefined;
     scratch = new Scratch();
     disk = scratch.folder('disk-mnt');
-    await mountDisk(scratch, disk);
+    await mountDisk(scratch, disk, DISK_BYTES);
   });
   afterEach(async () => {
     await engine?.close();
@@ -62,7 +52,7 @@ describe.runIf(isRoot).each([
 
     const refused = await writing.untilRefused();
     expect(refused).toMatchObject({ code: 'NoSpace', retry: 'later' });
-    expect(refused.message).toMatch(/[\d.]+ ([KM]i)?B are free there$/);
+    expect(refused.message).toMatch(/[\d.]+ ([KM]i)?B are free there, .* were asked for$/);
     expect(refused.hint).toContain('free space');
     expect(await verify(engine, acks)).toMatchObject({ lost: 0, broken: 0, messages: [] });
 
@@ -130,23 +120,5 @@ class Puts {
       const revision = await this.#engine.put(key, valueOf(key, serial));
       this.#acks.push({ revision, ops: [[key, serial]] });
     });
-  }
-}
-
-function freeBytes(folder: string): number {
-  const { bfree, bsize } = statfsSync(folder);
-  return bfree * bsize;
-}
-
-/** Writes zeros until `bytes` are there or nothing more fits. */
-function fillUp(file: string, bytes: number): void {
-  const fd = openSync(file, 'w');
-  const block = Buffer.alloc(4 * KiB);
-  try {
-    for (let written = 0; written < bytes;) written += writeSync(fd, block);
-  } catch (thrown) {
-    if (!hasErrno(thrown, 'ENOSPC')) throw thrown;
-  } finally {
-    closeSync(fd);
   }
 }

@@ -6,7 +6,7 @@ import type * as fsPromises from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { MiB } from '../../src/base/bytes.ts';
-import { copyStore } from '../../src/engine/backends/snapshot.ts';
+import { copyStore, findStore } from '../../src/engine/backends/snapshot.ts';
 import { checkOffline } from '../../src/engine/offline.ts';
 import { openEngine, type Engine } from '../../src/engine/index.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -67,7 +67,7 @@ test('a store that never holds still is an error, not a broken copy', async () =
       await again.close();
     };
     meanwhile.times = Infinity;
-    await expect(copyStore(folder, 'sqlite', tempDir('scratch'))).rejects.toMatchObject({
+    await expect(copyStore(findStore(folder), tempDir('scratch'))).rejects.toMatchObject({
       code: 'Unavailable',
       retry: 'later',
     });

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { hasErrno, HoldfastError, messageOf } from '../../base/errors.ts';
 import { inspectStore, type BackupSummary, type CheckReport } from '../../engine/index.ts';
+import type { StatusReply } from '../faces/agent-api/schema.ts';
 import { StateDir } from '../state-dir.ts';
 import { verb, type Context } from './context.ts';
 import { printable, printFields, printJson, printTable, say } from './output.ts';
@@ -48,18 +49,19 @@ export async function dumpOffline(
   prefix: string,
   store: string | undefined,
 ): Promise<void> {
-  const folder = storeFolder(context, store);
+  const place = await storePlace(context, store);
   const path = prefix.replace(/^\/+|\/+$/g, '');
   const user = path === '' ? USER_PREFIX : `${USER_PREFIX}/${path}`;
   await interruptible((signal) =>
-    inspectStore({ kind: 'dump', folder, prefix: user, skip: USER_PREFIX }, { signal }),
+    inspectStore({ kind: 'dump', ...place, prefix: user, skip: USER_PREFIX }, { signal }),
   );
 }
 
 async function check(context: Context, store: string | undefined): Promise<void> {
-  const folder = storeFolder(context, store);
+  const place = await storePlace(context, store);
+  const { folder } = place;
   const report = await interruptible((signal) =>
-    inspectStore({ kind: 'check', folder }, { signal, onProgress: progressTo(process.stderr) }),
+    inspectStore({ kind: 'check', ...place }, { signal, onProgress: progressTo(process.stderr) }),
   );
   if (report.errors > 0) process.exitCode = 1;
   if (context.format === 'json') return printJson({ store: folder, ...report });
@@ -104,7 +106,7 @@ function progressTo(
 
 /** Written aside and renamed when complete and synced: a backup is whole or not there. */
 async function backup(context: Context, file: string, options: { store?: string }): Promise<void> {
-  const folder = storeFolder(context, options.store);
+  const place = await storePlace(context, options.store);
   const target = resolve(file);
   const aside = `${target}.partial`;
   closeSync(create(target));
@@ -112,7 +114,7 @@ async function backup(context: Context, file: string, options: { store?: string 
     const output = create(aside);
     try {
       const summary = await interruptible((signal) =>
-        inspectStore({ kind: 'backup', folder }, { signal, output }),
+        inspectStore({ kind: 'backup', ...place }, { signal, output }),
       );
       fsyncSync(output);
       renameSync(aside, target);
@@ -158,8 +160,16 @@ function tell({ format }: Context, where: string, summary: BackupSummary): void 
   if (leased > 0) say(`${leased} keys under a lease were left out`);
 }
 
-function storeFolder({ paths }: Context, store: string | undefined): string {
-  return store === undefined ? join(paths.stateDir, 'engine') : resolve(store);
+/** Our agent's own store is asked of it, if it runs: its files may have been deleted or replaced under it. */
+async function storePlace(
+  { paths, client }: Context,
+  store: string | undefined,
+): Promise<{ folder: string; pid?: number }> {
+  if (store !== undefined) return { folder: resolve(store) };
+  const folder = join(paths.stateDir, 'engine');
+  const status = client.json<StatusReply>('/agent/v1/status');
+  const pid = await status.then((answer) => answer.pid).catch(() => undefined);
+  return pid === undefined ? { folder } : { folder, pid };
 }
 
 /** Ctrl-C ends the child, and then its copy is removed. */

@@ -2,7 +2,11 @@ import type { ServiceConfig } from '../../volumes/index.ts';
 
 /** The effective configuration: files merged, defaults filled in, validated. Shape of `config.yaml`. */
 export interface Config {
-  readonly engine: { readonly backend: 'sqlite' | 'lmdb' };
+  readonly engine: {
+    readonly backend: 'sqlite' | 'lmdb';
+    /** Running time that the change log is kept. */
+    readonly historyHours: number;
+  };
   readonly http: {
     /** `host:port` of an extra TCP listener; absent = unix socket only. Loopback only: it has no authentication yet. */
     readonly listen?: string;

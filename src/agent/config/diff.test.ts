@@ -4,7 +4,7 @@ import type { Config } from './config.ts';
 import { diffConfig } from './diff.ts';
 
 const RUNNING: Config = {
-  engine: { backend: 'sqlite' },
+  engine: { backend: 'sqlite', historyHours: 24 },
   http: { group: 'disk' },
   log: { level: 'info' },
   devices: { rescanSeconds: 60 },
@@ -52,7 +52,7 @@ describe('diffConfig', () => {
   it('keeps the old value of what waits for the next start', () => {
     const wanted: Config = {
       ...RUNNING,
-      engine: { backend: 'lmdb' },
+      engine: { backend: 'lmdb', historyHours: 24 },
       http: { listen: '127.0.0.1:1' },
       volumes: { ...RUNNING.volumes, bootDeadlineSeconds: 5 },
       sync: { ...RUNNING.sync, root: 'other' },

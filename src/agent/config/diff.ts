@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 /** The parts a running agent can tell apart. */
 export type ConfigPart =
   | 'engine.backend'
+  | 'engine.historyHours'
   | 'http.listen'
   | 'http.group'
   | 'log.level'
@@ -35,6 +36,8 @@ export function diffConfig(running: Config, wanted: Config): ConfigDiff {
     if (!isDeepStrictEqual(was, is)) list.push(part);
   };
   note(restart, 'engine.backend', running.engine.backend, wanted.engine.backend);
+  const { historyHours } = running.engine;
+  note(restart, 'engine.historyHours', historyHours, wanted.engine.historyHours);
   note(restart, 'http.listen', running.http.listen, wanted.http.listen);
   note(restart, 'http.group', running.http.group, wanted.http.group);
   note(live, 'log.level', running.log.level, wanted.log.level);

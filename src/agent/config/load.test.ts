@@ -45,7 +45,7 @@ describe('loadConfig', () => {
     const { config, files } = await load({});
     expect(files).toEqual([]);
     expect(config).toEqual({
-      engine: { backend: 'sqlite' },
+      engine: { backend: 'sqlite', historyHours: 24 },
       http: {},
       log: { level: 'info' },
       devices: { rescanSeconds: 60 },

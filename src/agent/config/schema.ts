@@ -15,6 +15,8 @@ const BOOT_DEADLINE_SECONDS_MAX = 600;
 /** MQTT 5 section 3.1.2.10: two bytes of seconds. */
 const KEEPALIVE_SECONDS_MAX = 65_535;
 const KEEPALIVE_SECONDS_MIN = 5;
+/** A year: the limits of the whole log come long before. */
+const HISTORY_HOURS_MAX = 8_760;
 /** etcd clusters have at most 7 members in practice. */
 const ENDPOINTS_MAX = 16;
 /** Each service is a folder and each target a connection: more is a mistake in the file. */
@@ -134,6 +136,13 @@ export const ConfigSchema = Type.Object(
         backend: Type.Enum(['sqlite', 'lmdb'], {
           default: 'sqlite',
           description: 'What holds the local truth; a state folder keeps the one it was made with',
+        }),
+        historyHours: Type.Integer({
+          default: 24,
+          minimum: 1,
+          maximum: HISTORY_HOURS_MAX,
+          description:
+            'How long the change log is kept for readers that were away, in time the agent ran; sync targets hold it for longer, up to the limits of the whole log',
         }),
       },
       { ...strict, default: {}, description: 'The embedded key-value engine' },

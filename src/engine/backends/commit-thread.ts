@@ -14,6 +14,7 @@ import type {
   Backend,
   Durability,
   Entry,
+  Folded,
   RangeQuery,
   ScanQuery,
   Table,
@@ -168,6 +169,10 @@ export class ThreadedBackend implements Backend {
     } finally {
       this.#handle.refresh();
     }
+  }
+
+  fold(): Folded {
+    return this.#handle.fold?.() ?? 'nothing to gain';
   }
 
   sizeBytes(): number {

@@ -3,26 +3,27 @@ import Database from 'better-sqlite3';
 import { join } from 'node:path';
 import { messageOf } from '../../base/errors.ts';
 import { walProblem } from './sqlite-wal.ts';
-import { STORE_FILES, type FileBackend } from './store-file.ts';
+import { STORE_FILES } from './store-file.ts';
+import type { StorePlace } from './store-place.ts';
 import type { Finding } from '../check.ts';
 
 /** Problems that SQLite lists of one file: the first ones say enough. */
 const PROBLEMS_MAX = 20;
 
 /**
+ * @param place of the store itself, which is only read
  * @param copy the folder of a private copy, which may be written
- * @param folder of the store itself, which is only read
  */
-export function fileProblems(backend: FileBackend, copy: string, folder: string): Finding[] {
+export function fileProblems({ backend, wal }: StorePlace, copy: string): Finding[] {
   if (backend === 'lmdb') return [];
-  const file = STORE_FILES[backend];
-  return [...walProblems(join(copy, file), join(folder, file)), ...pageProblems(join(copy, file))];
+  const file = join(copy, STORE_FILES[backend]);
+  return [...walProblems(file, wal), ...pageProblems(file)];
 }
 
 /** A copy taken while the agent wrote may lack a frame and have the next one; the file itself has both then. */
-function walProblems(copy: string, file: string): Finding[] {
+function walProblems(copy: string, wal: string): Finding[] {
   const found = walProblem(`${copy}-wal`);
-  if (!found || walProblem(`${file}-wal`)?.frame !== found.frame) return [];
+  if (!found || walProblem(wal)?.frame !== found.frame) return [];
   return [{ severity: found.severity, what: found.what, where: `${STORE_FILES.sqlite}-wal` }];
 }
 

@@ -9,7 +9,7 @@
  * all pages that belong to a tree must be there. Reading them costs ~3 us a page from the
  * kernel's cache: 50 ms for 64 MiB.
  */
-import { closeSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { checkTrees, PAGE_BYTES, TREE_RECORD_BYTES } from './lmdb-pages.ts';
 import { corrupt } from '../log.ts';
 import { notOurs, readStart, truncated } from './store-file.ts';
@@ -61,6 +61,31 @@ export function allocateLockFile(file: string): void {
   const there = statSync(file, { throwIfNoEntry: false });
   if (there && there.blocks * STAT_BLOCK_BYTES >= LOCK_BYTES) return;
   writeFileSync(file, Buffer.alloc(LOCK_BYTES), { mode: 0o600 });
+}
+
+/**
+ * Sees to it that `bytes` behind the last page in use have blocks on the disk, so that a commit of that size
+ * can't run out of them. The file stays that long: later commits use it up. @throws ENOSPC
+ */
+export function allocateTail(file: string, bytes: number): void {
+  const { start, sizeBytes } = readStart(file, 2 * PAGE_BYTES);
+  const pages = Number(metaOfNewest(start).readBigUInt64LE(LAST_PAGE_AT)) + 1;
+  const wantBytes = pages * PAGE_BYTES + bytes;
+  if (sizeBytes >= wantBytes) return;
+  const fd = openSync(file, 'r+');
+  try {
+    const from = Math.max(sizeBytes, pages * PAGE_BYTES);
+    writeAll(fd, Buffer.alloc(wantBytes - from), from);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A write that comes out short is how a file system fills up: the next one then says so. */
+function writeAll(fd: number, bytes: Buffer, at: number): void {
+  for (let done = 0; done < bytes.length;) {
+    done += writeSync(fd, bytes, done, bytes.length - done, at + done);
+  }
 }
 
 /** The page of the last commit; the other one is of the commit before. */

@@ -6,11 +6,11 @@
  * disk of an idle host every 30 s.
  */
 import { open } from 'lmdb';
-import { GiB } from '../../base/bytes.ts';
+import { GiB, MiB } from '../../base/bytes.ts';
 import { BATCH_BYTES_MAX } from '../limits.ts';
 import { asBuffer, keyBytes } from '../key.ts';
 import { corrupt } from '../log.ts';
-import { allocateLockFile, checkLmdbFile } from './lmdb-file.ts';
+import { allocateLockFile, allocateTail, checkLmdbFile } from './lmdb-file.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { PAGE_BYTES } from './lmdb-pages.ts';
 import { fileBytes, freeBytes, placeStore, storeError } from './store-file.ts';
@@ -36,8 +36,12 @@ const MDB_DAMAGED = new Set([
 const ENOSPC = 28;
 /** What LMDB makes of a write that came out short (mdb_page_flush), which is how a file system fills up. */
 const EIO = 5;
-/** Below this a commit doesn't fit: a lone put writes up to ten pages, a batch up to BATCH_BYTES_MAX more. */
+/** What fits into this was not refused for want of room: a batch, and the pages that lead to it. */
 const ROOM_BYTES_MIN = BATCH_BYTES_MAX + 10 * PAGE_BYTES;
+/** Pages of a commit whatever is in it: the paths to what it changes, the list of free pages. */
+const COMMIT_PAGES = 16;
+/** What others may write between a look at the disk and the commit: with less, the blocks are taken first. */
+const PLENTY_BYTES = 64 * MiB;
 const TABLES: readonly Table[] = ['kv', 'log', 'meta'];
 
 /**
@@ -190,6 +194,7 @@ class LmdbHandle implements StoreHandle {
   async commit(writes: readonly Write[]): Promise<void> {
     this.refresh();
     guard('cannot write the store', this.#folder, () => {
+      makeRoom(writes, this.#file, this.#folder);
       this.#root.transactionSync(() => {
         for (const { table, key, value } of writes) {
           if (value) this.#put(table, key, asBuffer(value));
@@ -221,6 +226,27 @@ class LmdbHandle implements StoreHandle {
     this.#snapshot ??= this.#root.useReadTransaction();
     return this.#snapshot;
   }
+}
+
+/**
+ * LMDB must not meet the end of the disk: the library (3.5.6, mdb_page_flush) then writes a message into 100
+ * bytes that may be longer, and the process can die of it. So where the disk is nearly full the file gets
+ * the blocks first that the commit may need. @throws ENOSPC
+ */
+function makeRoom(writes: readonly Write[], file: string, folder: string): void {
+  const bytes = commitBytes(writes);
+  if (freeBytes(folder) < PLENTY_BYTES + bytes) allocateTail(file, bytes);
+}
+
+/** At most, about. */
+function commitBytes(writes: readonly Write[]): number {
+  let bytes = COMMIT_PAGES * PAGE_BYTES;
+  for (const { table, value } of writes) {
+    // Log records lie one behind the other: those that go free their pages, those that come fill theirs.
+    if (table !== 'log') bytes += 2 * PAGE_BYTES;
+    if (value) bytes += value.length > PAGE_BYTES / 4 ? value.length + PAGE_BYTES : value.length;
+  }
+  return bytes;
 }
 
 function guard<T>(doing: string, folder: string, work: () => T): T {

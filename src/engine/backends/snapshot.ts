@@ -17,7 +17,7 @@
  *
  * Never in the process that has the store open: closing any descriptor of a file drops its POSIX locks.
  */
-import { closeSync, constants, existsSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, rmSync, statSync, writeSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,9 +27,10 @@ import { HoldfastError, hasErrno } from '../../base/errors.ts';
 import { metaOfNewest } from './lmdb-file.ts';
 import { PAGE_BYTES } from './lmdb-pages.ts';
 import { fileBytes, freeBytes, notOurs, readStart, STORE_FILES, storeError } from './store-file.ts';
+import { findStore, type StorePlace } from './store-place.ts';
 import type { FileBackend } from './store-file.ts';
 
-export type { FileBackend };
+export { findStore, type FileBackend, type StorePlace };
 
 const WAL_HEADER_BYTES = 32;
 /** A checkpoint comes after 16 MiB of WAL at the earliest, a copy of such a store takes less. */
@@ -39,29 +40,15 @@ const COPY_PAUSE_MS = 100;
 /** A commit takes two syncs, beginning to read takes microseconds. */
 const SNAPSHOTS_MAX = 10_000;
 
-/** Which backend's store the folder holds. @throws NotFound, StateMismatch, PermissionDenied */
-export function findStore(folder: string): FileBackend {
-  const found = (Object.keys(STORE_FILES) as FileBackend[]).filter((backend) =>
-    existsSync(join(folder, STORE_FILES[backend])),
-  );
-  const [backend, other] = found;
-  if (other !== undefined)
-    throw notOurs(folder, `it holds a store of ${found.join(' and one of ')}`);
-  if (backend !== undefined) return backend;
-  throw new HoldfastError('NotFound', `no store is in ${folder}`, {
-    hint: `name the folder that has ${Object.values(STORE_FILES).join(' or ')} in it`,
-  });
-}
-
 /** @param to an empty folder. @throws NoSpace, PermissionDenied, Unavailable (it changed faster than it could be copied) */
-export async function copyStore(folder: string, backend: FileBackend, to: string): Promise<void> {
-  const file = join(folder, STORE_FILES[backend]);
+export async function copyStore(place: StorePlace, to: string): Promise<void> {
+  const { backend, file, wal } = place;
   const copy = join(to, STORE_FILES[backend]);
   try {
     if (!statSync(file).isFile()) throw notOurs(file, 'not a regular file');
-    assertRoom(fileBytes(file) + fileBytes(`${file}-wal`), to);
-    if (backend === 'sqlite') await copySqlite(file, copy);
-    else await copyLmdb(file, copy);
+    assertRoom(fileBytes(file) + fileBytes(wal), to);
+    if (backend === 'sqlite') await copySqlite(place, copy);
+    else await copyLmdb(place, copy);
   } catch (thrown) {
     throw storeError(thrown, `cannot copy ${file} to ${to}`, to);
   }
@@ -78,34 +65,38 @@ function assertRoom(bytes: number, to: string): void {
   );
 }
 
-async function copySqlite(file: string, copy: string): Promise<void> {
+async function copySqlite({ file, wal }: StorePlace, copy: string): Promise<void> {
   for (let i = 0; i < COPIES_MAX; i += 1) {
     if (i > 0) await sleep(COPY_PAUSE_MS);
-    const before = sqliteState(file);
+    const before = sqliteState(file, wal);
     await clone(file, copy);
     rmSync(`${copy}-wal`, { force: true });
     try {
-      await clone(`${file}-wal`, `${copy}-wal`);
+      await clone(wal, `${copy}-wal`);
     } catch (thrown) {
       if (!hasErrno(thrown, 'ENOENT')) throw thrown;
     }
-    if (sqliteState(file) === before) return;
+    if (sqliteState(file, wal) === before) return;
   }
   throw changedTooFast(file);
 }
 
 /** The same before and after a copy: no checkpoint was followed by a new WAL, and nobody opened or closed it. */
-function sqliteState(file: string): string {
-  const wal = `${file}-wal`;
+function sqliteState(file: string, wal: string): string {
   if (fileBytes(wal) > 0) return readStart(wal, WAL_HEADER_BYTES).start.toString('hex');
   const { ino, size, mtimeNs } = statSync(file, { bigint: true });
   return `${ino} ${size} ${mtimeNs}`;
 }
 
-async function copyLmdb(file: string, copy: string): Promise<void> {
-  const before = lmdbMetas(file);
-  await clone(file, copy);
-  if (lmdbMetas(file).equals(before)) return;
+async function copyLmdb({ file, isNameless }: StorePlace, copy: string): Promise<void> {
+  for (let i = 0; i < (isNameless ? COPIES_MAX : 1); i += 1) {
+    if (i > 0) await sleep(COPY_PAUSE_MS);
+    const before = lmdbMetas(file);
+    await clone(file, copy);
+    if (lmdbMetas(file).equals(before)) return;
+  }
+  // Its lock file, where readers are, can't be found without a name.
+  if (isNameless) throw changedTooFast(file);
   // Somebody writes: then it is open, and has its lock file.
   const reader = open({ path: file, noSubdir: true, readOnly: true, pageSize: PAGE_BYTES });
   try {

@@ -21,6 +21,7 @@ import type {
   Backend,
   BackendOptions,
   Entry,
+  Folded,
   RangeQuery,
   ScanQuery,
   Table,
@@ -324,6 +325,17 @@ class SqliteHandle implements StoreHandle {
         closeSync(fd);
       }
     });
+  }
+
+  fold(): Folded {
+    if (fileBytes(`${this.#file}-wal`) === 0) return 'nothing to gain';
+    try {
+      // Answers whether a reader kept it from it, and throws when the file can't grow.
+      const isBusy = this.#db.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) !== 0;
+      return isBusy ? 'failed' : 'done';
+    } catch {
+      return 'failed';
+    }
   }
 
   sizeBytes(): number {
