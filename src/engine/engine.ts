@@ -237,8 +237,8 @@ export interface Engine {
   transact(transaction: Transaction): Promise<TransactionResult>;
   /**
    * Every change within the span (text is a prefix), in order, each exactly once, until the signal aborts (then
-   * it just ends). A slow reader is caught up from the log, it never grows the heap. To a put it costs a look-up
-   * per level of the key for all watches of keys and prefixes, and a comparison for each watch of a range.
+   * it just ends). A slow reader is caught up from the log, it never grows the heap. All watches together cost a
+   * put one look-up per level of its key and one search among the ranges (range-index.ts).
    * @throws Compacted when `from` (or where a slow reader stands) is gone from the log
    */
   watch(span: string | Span, options: WatchOptions): Watch;

@@ -1,7 +1,6 @@
 /**
  * Goal: what the disk does to leases: they survive a restart with a whole time to live, an end that could
- * not be written is tried until it is, a commit of unknown outcome loses none, keep-alives write nothing,
- * and a store of format 1 gets its first lease without being converted before.
+ * not be written is tried until it is, a commit of unknown outcome loses none, and keep-alives write nothing.
  */
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';

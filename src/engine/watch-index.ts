@@ -1,15 +1,18 @@
 /** Who watches a key, found without asking everybody. */
 import { keyBytes, prefixesOf } from './key.ts';
-import { isWithin, type KeySpan } from './span.ts';
+import { RangeIndex } from './range-index.ts';
+import type { KeySpan } from './span.ts';
 
 /**
- * A key costs one look-up for itself and one per level, however many watch keys and prefixes; and one
- * comparison for each that watches a range (about 0.1 us).
+ * A key costs one look-up for itself and one per level, however many watch keys and prefixes; and a search
+ * among those who watch ranges (range-index.ts says what that is).
  */
 export class WatchIndex<W extends { readonly span: KeySpan }> {
   readonly #keys = new Map<string, Set<W>>();
   readonly #prefixes = new Map<string, Set<W>>();
-  readonly #ranges = new Set<W>();
+  readonly #ranges = new RangeIndex<W>();
+  /** Ranges without an end: among the others they would make every search a walk. */
+  readonly #endless = new RangeIndex<W>();
   readonly #all = new Set<W>();
 
   get size(): number {
@@ -23,7 +26,7 @@ export class WatchIndex<W extends { readonly span: KeySpan }> {
   add(watcher: W): void {
     const { span } = watcher;
     this.#all.add(watcher);
-    if (span.type === 'range') this.#ranges.add(watcher);
+    if (span.type === 'range') this.#rangesLike(span).add(span, watcher);
     else if (span.type === 'key') addTo(this.#keys, span.key, watcher);
     else addTo(this.#prefixes, span.prefix, watcher);
   }
@@ -31,7 +34,7 @@ export class WatchIndex<W extends { readonly span: KeySpan }> {
   remove(watcher: W): void {
     const { span } = watcher;
     this.#all.delete(watcher);
-    if (span.type === 'range') this.#ranges.delete(watcher);
+    if (span.type === 'range') this.#rangesLike(span).remove(watcher);
     else if (span.type === 'key') removeFrom(this.#keys, span.key, watcher);
     else removeFrom(this.#prefixes, span.prefix, watcher);
   }
@@ -42,11 +45,14 @@ export class WatchIndex<W extends { readonly span: KeySpan }> {
     if (this.#prefixes.size > 0) {
       for (const prefix of prefixesOf(key)) yield* this.#prefixes.get(prefix) ?? [];
     }
-    if (this.#ranges.size === 0) return;
+    if (this.#ranges.size + this.#endless.size === 0) return;
     const bytes = keyBytes(key);
-    for (const watcher of this.#ranges) {
-      if (isWithin(watcher.span as KeySpan & { type: 'range' }, bytes)) yield watcher;
-    }
+    yield* this.#ranges.covering(bytes);
+    yield* this.#endless.covering(bytes);
+  }
+
+  #rangesLike({ before }: { readonly before: Buffer | undefined }): RangeIndex<W> {
+    return before === undefined ? this.#endless : this.#ranges;
   }
 }
 

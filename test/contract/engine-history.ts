@@ -88,6 +88,18 @@ export function history(using: Using): void {
     }),
   );
   test(
+    'keys that came since take no room on the page, those that went are on it',
+    using(async (engine) => {
+      await fill(engine, ['p/5', 'p/6', 'p/7']);
+      await fill(engine, ['p/0', 'p/1', 'p/2', 'p/3', 'p/4', 'p/8']);
+      await engine.delete('p/6');
+      const at = (limit: number, after?: string) => engine.list('p', { revision: 3, limit, after });
+      expect(keysOf((await at(1)).kvs)).toEqual(['p/5']);
+      expect(keysOf((await at(2, 'p/2')).kvs)).toEqual(['p/5', 'p/6']);
+      expect(await at(1, 'p/6')).toMatchObject({ kvs: [{ key: 'p/7' }], more: false });
+    }),
+  );
+  test(
     'a revision to come, or none at all',
     using(async (engine) => {
       await engine.put('a', bytes('1'));

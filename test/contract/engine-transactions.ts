@@ -10,7 +10,7 @@ import {
   type PutOp,
   type TxnOp,
 } from '../../src/engine/index.ts';
-import { bytes, codeOf, fill, keysOf, text, type Using } from './engine-case.ts';
+import { bytes, codeOf, fill, keysOf, neverAborted, text, type Using } from './engine-case.ts';
 
 export function transactions(using: Using): void {
   describe('compares', () => {
@@ -275,6 +275,9 @@ function operations(using: Using): void {
     'what it answers is the caller’s',
     using(async (engine) => {
       await engine.put('a', bytes('1'));
+      const watch = engine.watch('', { from: 2, previousValues: true, signal: neverAborted() });
+      const seen = watch[Symbol.asyncIterator]();
+      const item = seen.next();
       const swapped = engine.transact({
         then: [
           { ...put('a', '2'), previous: true },
@@ -285,6 +288,9 @@ function operations(using: Using): void {
       const [first, second] = results;
       if (first?.type === 'put') first.previous!.value.fill(0);
       if (second?.type === 'get') second.kvs[0]!.value.fill(0);
+      const change = (await item).value.changes[0];
+      expect([text(change.previous), text(change.kv)]).toEqual(['1', '2']);
+      await seen.return?.();
       await engine.put('a', bytes('3'));
       expect(text(await engine.get('a', { revision: 1 }))).toBe('1');
       expect(text(await engine.get('a', { revision }))).toBe('2');
@@ -312,6 +318,28 @@ function refusals(using: Using): void {
       expect(engine.revision).toBe(0);
       expect((await engine.list('')).kvs).toEqual([]);
     })(),
+  );
+  test(
+    'one that is refused halfway leaves nothing to those that share its commit',
+    using(async (engine) => {
+      await fill(engine, ['p/1', 'p/2']);
+      const halfway: TxnOp[] = [
+        put('a'),
+        { type: 'delete', prefix: 'p' },
+        { ...put('b'), lease: 77 },
+      ];
+      const [before, refused, after] = await Promise.allSettled([
+        engine.put('x', bytes('')),
+        engine.transact({ then: halfway }),
+        engine.transact({ then: [put('y'), { type: 'get', prefix: '' }] }),
+      ]);
+      expect([before.status, refused.status]).toEqual(['fulfilled', 'rejected']);
+      expect(after).toMatchObject({
+        value: { revision: 4, results: [{}, { kvs: { length: 4 } }] },
+      });
+      expect(keysOf((await engine.list('')).kvs)).toEqual(['p/1', 'p/2', 'x', 'y']);
+      expect(await engine.stats()).toMatchObject({ revision: 4, keys: 4 });
+    }),
   );
   test(
     'deleting what overlaps is no contradiction',
