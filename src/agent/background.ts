@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import { messageOf } from '../base/errors.ts';
 import { readInventory } from '../devices/index.ts';
 import type { VolumeManager } from '../volumes/index.ts';
 import { Ballast } from './ballast.ts';
@@ -10,6 +9,7 @@ import { configOptions, type Paths } from './paths.ts';
 import { Rescan } from './rescan.ts';
 import type { ServiceRunner } from './service.ts';
 import { StatusFeed } from './status-feed.ts';
+import { StoreHealth } from './store-health.ts';
 import { watchdog, watchdogPeriodMs, type Notifier } from './systemd.ts';
 import { Targets } from './targets.ts';
 import type { Teller } from './teller.ts';
@@ -32,9 +32,9 @@ export async function startBackground(parts: Background): Promise<void> {
   const { core, runner, log, teller, volumes, health, notifier, paths, config } = parts;
   const periodMs = watchdogPeriodMs();
   if (periodMs !== undefined) runner.start(watchdog(core.engine, notifier, periodMs));
-  const ballast = new Ballast(paths.stateDir);
+  const store = new StoreHealth(core, teller, new Ballast(paths.stateDir));
   const rescan = new Rescan(core, config.devices.rescanSeconds, async () => {
-    await keepRoom(ballast, core);
+    await store.look();
     await health.look();
   });
   runner.start(rescan);
@@ -48,13 +48,4 @@ export async function startBackground(parts: Background): Promise<void> {
   await feed.apply(config.mqtt);
   // It forks and takes a while; it never rejects, and nothing waits for it.
   void readInventory(core.hostFacts).then((facts) => core.setHostFacts(facts));
-}
-
-/** Room for the next start; a disk too full to have it needs a person. */
-async function keepRoom(ballast: Ballast, core: AgentCore): Promise<void> {
-  try {
-    core.setReason('state folder', await ballast.restore());
-  } catch (thrown) {
-    core.setReason('state folder', messageOf(thrown));
-  }
 }

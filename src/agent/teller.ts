@@ -13,8 +13,8 @@ export class Teller {
   }
 
   /** Returns at once. An event that can't be kept (a full disk) is a warning, never anybody's failure. */
-  tell(type: string, subject: string, message: string): void {
-    this.#log.info({ type, subject }, message);
+  tell(type: string, subject: string, message: string, level: 'info' | 'error' = 'info'): void {
+    this.#log[level]({ type, subject }, message);
     this.#events.append({ type, subject, message }).catch((thrown: unknown) => {
       const { code, message: why } = toHoldfastError(thrown);
       if (code !== 'Unavailable') this.#log.warn({ type, subject, code }, `event not kept: ${why}`);
