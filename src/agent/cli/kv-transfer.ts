@@ -72,7 +72,7 @@ async function dump({ client }: Context, prefix: string): Promise<void> {
   for (;;) {
     const query = { prefix, after, limit: LIST_PAGE };
     const page = await client.json<KvListReply>(withQuery(`${KV}/list`, query));
-    for (const { key, value, createRevision, modRevision, version } of page.kvs) {
+    for (const { key, value = '', createRevision, modRevision, version } of page.kvs) {
       await printLine({ key, value, createRevision, modRevision, version });
     }
     after = page.kvs.at(-1)?.key;

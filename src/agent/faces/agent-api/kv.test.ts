@@ -191,7 +191,7 @@ test('a page never mixes two states: it ends where the second one begins', async
     await engine.put('kv/k/149', Buffer.from(String(part.revision)));
     return part;
   });
-  const seen: KvBody[] = [];
+  const seen: KvListReply['kvs'] = [];
   for (let more = true; more;) {
     const after = seen.at(-1)?.key;
     const page = await list(socket, `?prefix=k${after === undefined ? '' : `&after=${after}`}`);

@@ -1,0 +1,123 @@
+/**
+ * A command that runs while something is held (a lock, leadership). It has a session of its own, so that it
+ * can be ended with all that it started. If we die without a word (SIGKILL), the kernel sends it SIGTERM
+ * (PR_SET_PDEATHSIG, prctl(2), by setpriv).
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import { untilAborted } from '../../base/abort.ts';
+import { hasErrno, HoldfastError, messageOf } from '../../base/errors.ts';
+
+/** From SIGTERM to SIGKILL for a command whose lock is another's already. */
+const GRACE_MS = 5_000;
+/** What shells give a command that a signal ended: so much and the signal's number. */
+const EXIT_BY_SIGNAL = 128;
+/** Those that end a process which doesn't care about them, and those that mean what a command wants. */
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+const PASSED_ON = [...ENDING, 'SIGUSR1', 'SIGUSR2', 'SIGWINCH'] as const;
+
+export class HeldCommand {
+  readonly #argv: readonly string[];
+  readonly #ending = new AbortController();
+  #endedBy: NodeJS.Signals | undefined;
+  #child: ChildProcess | undefined;
+
+  /** Signals to this process are the command's from here on. @param argv none: only what is held matters */
+  constructor(argv: readonly string[]) {
+    this.#argv = argv;
+    for (const name of PASSED_ON) process.on(name, this.#onSignal);
+    // Stopped, we would keep nothing alive while the command runs on.
+    process.on('SIGTSTP', ignore);
+  }
+
+  /** Aborts when a signal asks us to end and there is no command to pass it on to. */
+  get ending(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  /** For `ending`. */
+  get exitCode(): number {
+    return exitCodeOf(this.#endedBy ?? 'SIGTERM');
+  }
+
+  /**
+   * Runs until it ends, and sees to it that it does when `lost` aborts. Without a command: until either aborts.
+   * @returns its exit code; 128 and the signal's number when a signal ended it; 127, 126: it can't be run
+   */
+  async run(env: Readonly<Record<string, string>>, lost: AbortSignal): Promise<number> {
+    if (this.#argv.length === 0) return this.#untilEnding(lost);
+    const child = await start(this.#argv, env);
+    this.#child = child;
+    let kill: NodeJS.Timeout | undefined;
+    const end = (): void => {
+      this.#send('SIGTERM');
+      kill = setTimeout(() => this.#send('SIGKILL'), GRACE_MS);
+    };
+    lost.addEventListener('abort', end);
+    if (lost.aborted) end();
+    try {
+      const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+      // What it started goes with it when the lock is another's.
+      if (lost.aborted) this.#send('SIGKILL');
+      return code ?? exitCodeOf(signal ?? 'SIGKILL');
+    } finally {
+      clearTimeout(kill);
+      lost.removeEventListener('abort', end);
+      this.#child = undefined;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const name of PASSED_ON) process.off(name, this.#onSignal);
+    process.off('SIGTSTP', ignore);
+  }
+
+  readonly #onSignal = (name: NodeJS.Signals): void => {
+    if (this.#child) return this.#send(name);
+    if (!ENDING.some((ending) => ending === name)) return;
+    this.#endedBy ??= name;
+    this.#ending.abort();
+  };
+
+  async #untilEnding(lost: AbortSignal): Promise<number> {
+    await Promise.race([untilAborted(this.#ending.signal), untilAborted(lost)]);
+    return 0;
+  }
+
+  #send(name: NodeJS.Signals): void {
+    try {
+      process.kill(-this.#child!.pid!, name);
+    } catch (thrown) {
+      if (!hasErrno(thrown, 'ESRCH')) throw thrown;
+    }
+  }
+}
+
+async function start(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<ChildProcess> {
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...argv], {
+    stdio: 'inherit',
+    detached: true,
+    env: { ...process.env, ...env },
+  });
+  try {
+    await once(child, 'spawn');
+    return child;
+  } catch (cause) {
+    throw new HoldfastError('HostFailed', `cannot start ${argv[0]}: ${messageOf(cause)}`, {
+      hint: 'setpriv (util-linux) has to be installed',
+      cause,
+    });
+  }
+}
+
+function exitCodeOf(signal: NodeJS.Signals): number {
+  return EXIT_BY_SIGNAL + constants.signals[signal];
+}
+
+function ignore(): void {
+  // See the constructor.
+}
