@@ -3,11 +3,12 @@ import { HoldfastError } from '../../base/errors.ts';
 import type { KvWriteReply } from '../faces/agent-api/schema.ts';
 import { verb, wholeNumber, withQuery, type Context } from './context.ts';
 import { readInput } from './input.ts';
+import { addDumpVerb } from './kv-dump.ts';
 import { addLeaseVerbs } from './kv-lease.ts';
 import { addLockVerbs } from './kv-lock.ts';
 import { addOfflineVerbs } from './kv-offline.ts';
 import { addReadVerbs } from './kv-read.ts';
-import { addTransferVerbs } from './kv-transfer.ts';
+import { addRestoreVerb } from './kv-restore.ts';
 import { addTxnVerb } from './kv-txn.ts';
 import { addUpkeepVerbs } from './kv-upkeep.ts';
 import { addWatchVerb } from './kv-watch.ts';
@@ -30,7 +31,8 @@ export function addKvVerbs(root: Command): void {
   addWatchVerb(group);
   addLeaseVerbs(group);
   addLockVerbs(group);
-  addTransferVerbs(group);
+  addDumpVerb(group);
+  addRestoreVerb(group);
   addUpkeepVerbs(group);
   addOfflineVerbs(group);
 }
