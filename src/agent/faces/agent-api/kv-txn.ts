@@ -27,10 +27,15 @@ export function kvTxnRoute(app: ApiInstance, { engine }: Agent): void {
 
 function transactionOf(body: TxnRequest): Transaction {
   return {
-    compares: body.compares?.map((one, i) => compareOf(one, `compares.${i}`)),
-    then: body.then?.map((one, i) => opOf(one, `then.${i}`)),
-    else: body.else?.map((one, i) => opOf(one, `else.${i}`)),
+    compares: body.compares?.map((one, i) => compareOf(one, at('compares', i))),
+    then: body.then?.map((one, i) => opOf(one, at('then', i))),
+    else: body.else?.map((one, i) => opOf(one, at('else', i))),
   };
+}
+
+/** For messages, as the schema's own say it. */
+function at(part: string, i: number): string {
+  return `body: "${part}.${i}"`;
 }
 
 function compareOf(body: TxnCompareBody, where: string): Compare {
@@ -76,7 +81,7 @@ function bytesOf({ value, text }: Pick<TxnOpBody, 'value' | 'text'>, where: stri
 }
 
 function invalid(where: string, what: string): HoldfastError {
-  return new HoldfastError('InvalidArgument', `body: "${where}": ${what}`, {
+  return new HoldfastError('InvalidArgument', `${where}: ${what}`, {
     hint: 'see docs/api.md',
   });
 }
