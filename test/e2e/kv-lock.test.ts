@@ -170,11 +170,16 @@ describe('a lock', () => {
     expect(await ticketsOf(name)).toBe(0);
   });
 
-  it('SIGTERM is the command’s, which says how it ends', async () => {
+  it('signals are the command’s, which says how it ends; Ctrl-Z stops nobody', async () => {
     const name = newName();
-    const script = 'trap "exit 9" TERM; echo "token=1 pid=$$"; while :; do sleep 0.05; done';
+    const traps = 'trap "exit 9" TERM; trap "echo usr1" USR1';
+    const script = `${traps}; echo "token=1 pid=$$"; while :; do sleep 0.05; done`;
     const child = await agent.spawnCli('kv', 'lock', name, '--', 'sh', '-c', script);
     await holding(child);
+    // Stopped, it could not pass the next one on.
+    child.signal('SIGTSTP');
+    child.signal('SIGUSR1');
+    await child.waitForOutput(/usr1/);
     child.signal('SIGTERM');
     expect(await child.exited).toMatchObject({ code: 9 });
     expect(await ticketsOf(name)).toBe(0);
@@ -318,6 +323,21 @@ describe('an election', () => {
       .map((line) => JSON.parse(line) as { text?: string });
     expect(told.map(({ text }) => text)).toEqual([undefined, 'a', 'b', undefined]);
     expect((await agent.cli('kv', 'elect', '--who', name)).code).toBe(NOT_FOUND);
+  });
+
+  it('an agent that is away for longer than the ttl ends the command; when it is back, it leads again', async () => {
+    const name = newName();
+    const end = path.join(agent.folder, 'end-back');
+    const child = await agent.spawnCli('kv', 'elect', name, '--ttl', '2', '--', ...untilFile(end));
+    await holding(child);
+    const pid = commandPid(child);
+    await agent.kill();
+    await child.waitUntil('the command was ended', () => !isAlive(pid));
+    await agent.start();
+    await child.waitForOutput(/token=\d+[^]*token=\d+/);
+    writeFileSync(end, '');
+    expect(await child.exited).toMatchObject({ code: OK });
+    expect(await ticketsOf(name)).toBe(0);
   });
 
   it('a leader that is deposed ends its command and waits to lead again', async () => {

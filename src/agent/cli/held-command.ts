@@ -6,11 +6,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { untilAborted } from '../../base/abort.ts';
 import { hasErrno, HoldfastError, messageOf } from '../../base/errors.ts';
 
 /** From SIGTERM to SIGKILL for a command whose lock is another's already. */
 const GRACE_MS = 5_000;
+/** Between two looks for what such a command has started. */
+const LOOK_MS = 20;
 /** What shells give a command that a signal ended: so much and the signal's number. */
 const EXIT_BY_SIGNAL = 128;
 /** Those that end a process which doesn't care about them, and those that mean what a command wants. */
@@ -46,8 +49,9 @@ export class HeldCommand {
    * @returns its exit code; 128 and the signal's number when a signal ended it; 127, 126: it can't be run
    */
   async run(env: Readonly<Record<string, string>>, lost: AbortSignal): Promise<number> {
+    if (this.#ending.signal.aborted) return this.exitCode;
     if (this.#argv.length === 0) return this.#untilEnding(lost);
-    const child = await start(this.#argv, env);
+    const child = start(this.#argv, env);
     this.#child = child;
     let kill: NodeJS.Timeout | undefined;
     const end = (): void => {
@@ -57,10 +61,9 @@ export class HeldCommand {
     lost.addEventListener('abort', end);
     if (lost.aborted) end();
     try {
-      const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
-      // What it started goes with it when the lock is another's.
-      if (lost.aborted) this.#send('SIGKILL');
-      return code ?? exitCodeOf(signal ?? 'SIGKILL');
+      const code = await exitOf(child, this.#argv);
+      if (lost.aborted) await this.#othersGone();
+      return code;
     } finally {
       clearTimeout(kill);
       lost.removeEventListener('abort', end);
@@ -74,7 +77,7 @@ export class HeldCommand {
   }
 
   readonly #onSignal = (name: NodeJS.Signals): void => {
-    if (this.#child) return this.#send(name);
+    if (this.#child) return void this.#send(name);
     if (!ENDING.some((ending) => ending === name)) return;
     this.#endedBy ??= name;
     this.#ending.abort();
@@ -85,27 +88,39 @@ export class HeldCommand {
     return 0;
   }
 
-  #send(name: NodeJS.Signals): void {
+  /** What the command started may take the time, too, that it had itself. */
+  async #othersGone(): Promise<void> {
+    for (let waitedMs = 0; waitedMs < GRACE_MS && this.#send(0); waitedMs += LOOK_MS) {
+      await sleep(LOOK_MS);
+    }
+    this.#send('SIGKILL');
+  }
+
+  /** @param signal 0 only looks. @returns whether anything of the command is left */
+  #send(signal: NodeJS.Signals | 0): boolean {
+    const pid = this.#child?.pid;
+    if (pid === undefined) return false;
     try {
-      process.kill(-this.#child!.pid!, name);
+      return process.kill(-pid, signal);
     } catch (thrown) {
-      if (!hasErrno(thrown, 'ESRCH')) throw thrown;
+      if (hasErrno(thrown, 'ESRCH')) return false;
+      throw thrown;
     }
   }
 }
 
-async function start(
-  argv: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<ChildProcess> {
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...argv], {
+function start(argv: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
+  return spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...argv], {
     stdio: 'inherit',
     detached: true,
     env: { ...process.env, ...env },
   });
+}
+
+async function exitOf(child: ChildProcess, argv: readonly string[]): Promise<number> {
   try {
-    await once(child, 'spawn');
-    return child;
+    const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+    return code ?? exitCodeOf(signal ?? 'SIGKILL');
   } catch (cause) {
     throw new HoldfastError('HostFailed', `cannot start ${argv[0]}: ${messageOf(cause)}`, {
       hint: 'setpriv (util-linux) has to be installed',

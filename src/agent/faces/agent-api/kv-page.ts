@@ -1,7 +1,7 @@
 import { MiB } from '../../../base/bytes.ts';
-import type { Engine, KeyValue, Span } from '../../../engine/index.ts';
+import type { Engine, Span } from '../../../engine/index.ts';
 import { PAGE_ENTRIES_MAX, type KvListReply } from './schema.ts';
-import { kvBody } from './user-keys.ts';
+import { keyBody, kvBody } from './user-keys.ts';
 
 /** A page ends after this much, whatever its `limit`: as base64 it is 11 MiB of answer. */
 const PAGE_BYTES_MAX = 8 * MiB;
@@ -21,10 +21,5 @@ export async function page(engine: Engine, span: Span, options: PageOptions): Pr
   const bytesMax = PAGE_BYTES_MAX;
   const { kvs, ...rest } = await engine.list(span, { after, limit, revision, bytesMax });
   const { incarnation } = engine;
-  return { ...rest, incarnation, kvs: kvs.map((kv) => (keysOnly ? keyOf(kv) : kvBody(kv))) };
-}
-
-function keyOf(kv: KeyValue): KvListReply['kvs'][number] {
-  const { value: _value, text: _text, ...rest } = kvBody({ ...kv, value: new Uint8Array(0) });
-  return rest;
+  return { ...rest, incarnation, kvs: kvs.map((kv) => (keysOnly ? keyBody(kv) : kvBody(kv))) };
 }

@@ -7,7 +7,7 @@ import type { Agent } from '../../agent.ts';
 import { isSet } from './flag.ts';
 import { KvWatchQuery, type KvWatchLine } from './schema.ts';
 import type { ApiInstance } from './type-provider.ts';
-import { kvBody, userSpanOrAll } from './user-keys.ts';
+import { keyBody, kvBody, userSpanOrAll } from './user-keys.ts';
 
 /** An idle watch says how far it has seen. Also, writing finds a dead client; reading finds nothing. */
 const PROGRESS_SECONDS_DEFAULT = 15;
@@ -164,8 +164,7 @@ function watchLine({ revision, changes }: ChangeSet): KvWatchLine {
   return {
     revision,
     changes: changes.map(({ type, kv, previous }) => {
-      const { value, text, ...rest } = kvBody(kv);
-      const body = type === 'put' ? { type, ...rest, value, text } : { type, ...rest };
+      const body = { type, ...(type === 'put' ? kvBody(kv) : keyBody(kv)) };
       return previous === undefined ? body : { ...body, previous: kvBody(previous) };
     }),
   };

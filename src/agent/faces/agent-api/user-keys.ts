@@ -82,15 +82,15 @@ export function userSpanOrAll(span: SpanBody, where: string): Span {
 
 export function kvBody(kv: KeyValue): KvBody {
   const bytes = Buffer.from(kv.value.buffer, kv.value.byteOffset, kv.value.byteLength);
-  return {
-    key: shownKey(kv.key),
-    value: bytes.toString('base64'),
-    ...(isUtf8(bytes) ? { text: decoder.decode(bytes) } : {}),
-    createRevision: kv.createRevision,
-    modRevision: kv.modRevision,
-    version: kv.version,
-    ...(kv.lease === undefined ? {} : { lease: kv.lease }),
-  };
+  const text = isUtf8(bytes) ? { text: decoder.decode(bytes) } : {};
+  return { ...keyBody(kv), value: bytes.toString('base64'), ...text };
+}
+
+/** Without the value. */
+export function keyBody(kv: KeyValue): Omit<KvBody, 'value' | 'text'> {
+  const { createRevision, modRevision, version, lease } = kv;
+  const body = { key: shownKey(kv.key), createRevision, modRevision, version };
+  return lease === undefined ? body : { ...body, lease };
 }
 
 /** The engine's errors name its own keys; the user's are without our prefix. */
