@@ -1,13 +1,13 @@
 /**
  * A command that runs while something is held (a lock, leadership). It has a session of its own, so that it
- * can be ended with all that it started. If we die without a word (SIGKILL), the kernel sends it SIGTERM
- * (PR_SET_PDEATHSIG, prctl(2), by setpriv).
+ * can be ended with all that it started. If we die without a word (SIGKILL), the kernel sends it SIGTERM.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { untilAborted } from '../../base/abort.ts';
+import { guarded } from '../../base/guarded.ts';
 import { hasErrno, HoldfastError, messageOf } from '../../base/errors.ts';
 
 /** From SIGTERM to SIGKILL for a command whose lock is another's already. */
@@ -110,7 +110,7 @@ export class HeldCommand {
 }
 
 function start(argv: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
-  return spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...argv], {
+  return spawn('setpriv', guarded('TERM', argv), {
     stdio: 'inherit',
     detached: true,
     env: { ...process.env, ...env },

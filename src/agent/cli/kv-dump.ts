@@ -13,7 +13,8 @@ const LIST_PAGE = 1_000;
 const DUMP_HELP = `
 One JSON object a line: key, value (base64), createRevision, modRevision, version, and lease for a key under one.
 \`kv restore\` reads it. All lines are of one revision. With --offline the store's files are read, beside a dead or
-a running agent.`;
+a running agent.
+  holdfast kv dump app > app.jsonl`;
 
 export function addDumpVerb(group: Command): void {
   group

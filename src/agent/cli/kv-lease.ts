@@ -24,7 +24,8 @@ A lease is a time to live that keys are put under. While somebody keeps it alive
   holdfast kv lease keepalive $L`;
 
 const KEEPALIVE_HELP = `
-Keeps it alive until Ctrl-C (exit code 0) or until it is gone (5). An agent that is away is waited for.`;
+Keeps it alive until Ctrl-C (exit code 0) or until it is gone (5). An agent that is away is waited for.
+  holdfast kv lease keepalive $L --once`;
 
 export function addLeaseVerbs(group: Command): void {
   const lease = group

@@ -9,6 +9,10 @@ const KV = '/agent/v1/kv';
 const LIST_PAGE = 1_000;
 const REVISION_HELP = 'as it was at this revision';
 
+const GET_HELP = `
+The bytes as they are, no newline added; -o json has them in base64, and as text when they are.
+  holdfast kv get app/color --revision 12`;
+
 const LIST_HELP = `
 All pages are as of one revision. -o json prints an array.
   holdfast kv ls app --keys-only --limit 10
@@ -28,6 +32,7 @@ export function addReadVerbs(group: Command): void {
   group
     .command('get <key>')
     .description("print a key's value as it is")
+    .addHelpText('after', GET_HELP)
     .option('--revision <revision>', REVISION_HELP, wholeNumber(1))
     .action(
       verb(async ({ client, format }, key: string, { revision }: { revision?: number }) => {

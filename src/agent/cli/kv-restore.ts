@@ -24,7 +24,8 @@ const PROGRESS_LINES = 10_000;
 const RESTORE_HELP = `
 Writes each line of a dump to the running agent. A key that is there with another value is a conflict: it
 stays as it is, the exit code is 6. A key that was under a lease is left out: its holder is gone. Revisions are
-the agent's own. A second run changes nothing. \`-\` reads standard input.`;
+the agent's own. A second run changes nothing. \`-\` reads standard input.
+  holdfast kv restore --dry-run app.jsonl`;
 
 interface RestoreOptions {
   readonly dryRun?: boolean;

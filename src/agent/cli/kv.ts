@@ -17,6 +17,18 @@ import { printJson } from './output.ts';
 
 const KV = '/agent/v1/kv';
 
+const PUT_HELP = `
+Prints the revision of the write, once it is on the disk.
+  holdfast kv put app/color blue
+  holdfast kv put app/logo --file logo.png`;
+
+const CAS_HELP = `
+Prints the revision of the write. Exit code 6 when the key was written by somebody else meanwhile.
+  holdfast kv cas app/color 0 blue    # only if it is not there yet`;
+
+const DEL_HELP = `
+  holdfast kv del app/color --if-revision 12`;
+
 interface PutOptions {
   readonly file?: string;
   readonly lease?: number;
@@ -42,6 +54,7 @@ export function addKvVerbs(root: Command): void {
 function addWriteVerbs(group: Command): void {
   withValue(group.command('put <key> [value]'))
     .description('write a key; the value from the argument, --file, or standard input')
+    .addHelpText('after', PUT_HELP)
     .action(
       verb(async (context, key: string, value: string | undefined, options: PutOptions) => {
         await put(context, { key, lease: options.lease }, await valueOf(value, options.file));
@@ -52,7 +65,8 @@ function addWriteVerbs(group: Command): void {
     .description('write only if the key is at this revision; 0 = it must not exist')
     .argument('<key>')
     .argument('<revision>', '', wholeNumber(0))
-    .argument('[value]');
+    .argument('[value]')
+    .addHelpText('after', CAS_HELP);
   withValue(cas).action(
     verb(
       async (
@@ -69,6 +83,7 @@ function addWriteVerbs(group: Command): void {
   group
     .command('del <key>')
     .description('delete a key')
+    .addHelpText('after', DEL_HELP)
     .option('--if-revision <revision>', 'only if it is at this revision', wholeNumber(1))
     .action(
       verb(async ({ client, format }, key: string, options: { ifRevision?: number }) => {

@@ -30,6 +30,7 @@ function program(): Command {
         .default('table'),
     )
     .showHelpAfterError('(try --help)')
+    .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', EXIT_CODES);
   for (const add of [
     addAgentVerb,
