@@ -222,7 +222,8 @@ describe('a lock', () => {
 describe('a lost lock', () => {
   it('taken away by force: the command and all it started get SIGTERM, exit code 6', async () => {
     const name = newName();
-    const script = 'sh -c "echo inner=\\$\\$; sleep 600" & echo "token=1 pid=$$"; wait';
+    const started = 'sh -c "echo inner=\\$\\$; sleep 600"';
+    const script = `trap "echo told" TERM; ${started} & echo "token=1 pid=$$"; wait; wait`;
     const child = await agent.spawnCli('kv', 'lock', name, '--', 'sh', '-c', script);
     await holding(child);
     await child.waitForOutput(/inner=\d+/);
@@ -230,6 +231,7 @@ describe('a lost lock', () => {
     await agent.cli('kv', 'del', (await who(name)).key);
     expect(await child.exited).toMatchObject({ code: CONFLICT });
     expect(child.output).toContain('CannotLock');
+    expect(child.output).toContain('told');
     expect([isAlive(commandPid(child)), isAlive(inner)]).toEqual([false, false]);
   });
 

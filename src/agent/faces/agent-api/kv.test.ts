@@ -252,7 +252,10 @@ test('a list of one key, of a range, and of keys only', async () => {
 });
 
 test('nothing outside kv/ is in any span, whatever its bounds are', async () => {
-  const { socket } = await startHttpAgent();
+  const { socket, engine } = await startHttpAgent();
+  for (const key of ['a/secret', 'kv', 'kv0', 'volumes/secret']) {
+    await engine.put(key, Buffer.from('x'));
+  }
   await put(socket, 'mine', 'x');
   for (const query of [
     'fromKey=',
