@@ -3,7 +3,6 @@ import { distance } from 'fastest-levenshtein';
 import type { FastifyError, FastifySchemaCompiler } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 import { HoldfastError, hasErrno, toHoldfastError } from '../base/errors.ts';
-import { formatBytes } from '../base/bytes.ts';
 
 /* A query string is all text, so its numbers are converted; a JSON body says what it means, so
    nothing in it is. `verbose` puts the schema into the error: it knows the allowed names. */
@@ -48,7 +47,7 @@ export function toRequestError(thrown: unknown): HoldfastError {
 const FASTIFY_ERRORS: Record<string, (error: FastifyError) => HoldfastError> = {
   FST_ERR_CTP_BODY_TOO_LARGE: (cause) =>
     new HoldfastError('TooLarge', 'the request body is larger than this route takes', {
-      hint: `a kv value is at most ${formatBytes(1024 * 1024)}, any other body ${formatBytes(2 * 1024 * 1024)}`,
+      hint: 'a kv value is at most 1 MiB, a transaction 4 MiB, any other body 2 MiB',
       cause,
     }),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: (cause) =>

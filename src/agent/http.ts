@@ -3,6 +3,7 @@
  * loopback TCP port. The listeners are ours and not Fastify's, because an app may have only one of
  * its own; both hand their requests to the same router.
  */
+import { setMaxListeners } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { fastify, LogController, type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
@@ -55,6 +56,8 @@ export interface HttpServer {
 
 export function createHttpServer(agent: Agent, options: HttpServerOptions): HttpServer {
   const stopping = new AbortController();
+  // Each open watch listens to it.
+  setMaxListeners(0, stopping.signal);
   const app = createApp(agent, options.log, stopping.signal);
   const listeners: Listener[] = [];
   let removeSocket = async (): Promise<void> => undefined;

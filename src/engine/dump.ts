@@ -15,12 +15,15 @@ export interface DumpLine {
   readonly createRevision: number;
   readonly modRevision: number;
   readonly version: number;
+  /** The lease it ends with: what reads the dump leaves it out, for its holder is gone. */
+  readonly lease?: number | undefined;
 }
 
 export function dumpLine(kv: KeyValue): DumpLine {
-  const { key, value, createRevision, modRevision, version } = kv;
+  const { key, value, createRevision, modRevision, version, lease } = kv;
   const base64 = Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64');
-  return { key, value: base64, createRevision, modRevision, version };
+  const line = { key, value: base64, createRevision, modRevision, version };
+  return lease === undefined ? line : { ...line, lease };
 }
 
 /** The keys under `prefix`, a page at a time, in key order. @throws Corrupt */

@@ -80,13 +80,15 @@ export interface ListOptions extends GetOptions {
   readonly after?: string | undefined;
   /** At most this many; default all. */
   readonly limit?: number | undefined;
+  /** Ends after so many bytes of values, never before the first key; default: no bound. */
+  readonly bytesMax?: number | undefined;
 }
 
 export interface ListResult {
   readonly kvs: readonly KeyValue[];
   /** The revision at which this was true. */
   readonly revision: number;
-  /** True when `limit` cut the answer. */
+  /** True when `limit` cut the answer; when `bytesMax` did, there may be more. */
   readonly more: boolean;
 }
 

@@ -5,8 +5,9 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { HoldfastError } from '../base/errors.ts';
-import { keyBytes } from './key.ts';
+import { keyAfter, keyBytes, keyText } from './key.ts';
 import { HISTORY_READ_BYTES, HISTORY_READ_REVISIONS } from './limits.ts';
+import { isCut, pageOf, type Page, type PageLimits } from './list-page.ts';
 import { knowsBefore, type LoggedChange } from './log.ts';
 import { readLogUnder } from './log-reader.ts';
 import { decodeKeyValue, previousOf } from './record.ts';
@@ -50,20 +51,28 @@ export class History {
     return this.#ask({ revision, range, isOne: true, answer });
   }
 
-  /** @param most keys; Infinity for all. @returns one more when there are more. @throws InvalidArgument, Compacted */
-  list(range: KeyRange, revision: number, most: number): Promise<KeyValue[]> {
-    const answer = (undo: Undo): KeyValue[] => {
-      const entries = this.#backend.range({
-        table: 'kv',
-        ...range,
-        // Of these no more than are undone fall away.
-        limit: most === Infinity ? Number.MAX_SAFE_INTEGER : most + 1 + undo.size,
-        bytesMax: Infinity,
-      });
-      const kvs = entries.map(({ key, value }) => decodeKeyValue(key, value));
-      return undone(kvs, undo, revision, most + 1);
-    };
+  /** @throws InvalidArgument, Compacted */
+  list(range: KeyRange, revision: number, limits: PageLimits): Promise<Page> {
+    const answer = (undo: Undo): Page => this.#page(range, revision, limits, undo);
     return this.#ask({ revision, range, isOne: false, answer });
+  }
+
+  #page(range: KeyRange, revision: number, limits: PageLimits, undo: Undo): Page {
+    const { limit, bytesMax } = limits;
+    for (let { from } = range; ;) {
+      const { before: end } = range;
+      // Of these no more than are undone fall away.
+      const most = limit === Infinity ? Number.MAX_SAFE_INTEGER : limit + 1 + undo.size;
+      const query = { table: 'kv', from, before: end, limit: most, bytesMax } as const;
+      const entries = this.#backend.range(query);
+      const cut = isCut(entries, bytesMax);
+      const read = { from, before: cut ? keyAfter(keyText(entries.at(-1)!.key)) : end };
+      const kvs = entries.map(({ key, value }) => decodeKeyValue(key, value));
+      const page = pageOf(undone(kvs, undoWithin(undo, read), revision, limit + 1), limits);
+      // All that was read may be younger than the revision: an answer without keys has to be the last one.
+      if (page.kvs.length > 0 || !cut) return { ...page, more: page.more || cut };
+      from = read.before!;
+    }
   }
 
   async #ask<T>(question: Question<T>): Promise<T> {
@@ -93,6 +102,10 @@ export class History {
     const isDone = reached === head.revision || (isOne && undo.size > 0);
     return isDone ? { answer: answer(undo) } : { at: reached };
   }
+}
+
+function undoWithin(undo: Undo, range: KeyRange): Undo {
+  return new Map([...undo].filter(([key]) => isWithin(range, keyBytes(key))));
 }
 
 /** Both in key order. */

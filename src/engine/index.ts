@@ -77,7 +77,7 @@ export {
   VALUE_BYTES_MAX,
   WATCH_PROGRESS_MS_MIN,
 } from './limits.ts';
-export { acquireLock, lockHolder, type HeldLock, type LockOptions } from './lock.ts';
+export { acquireLock, lockHolder, lockQueue, type HeldLock, type LockOptions } from './lock.ts';
 export {
   campaign,
   lead,

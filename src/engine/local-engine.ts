@@ -4,6 +4,7 @@ import { systemClock, type Clock } from '../base/clock.ts';
 import { History } from './history.ts';
 import { keyBytes, normalizeKey } from './key.ts';
 import { LeaseKeeper } from './lease.ts';
+import { isCut, pageOf } from './list-page.ts';
 import { readLog } from './log-reader.ts';
 import { decodeKeyValue, shownSet } from './record.ts';
 import { checkDurability, passCeiling } from './relaxed.ts';
@@ -21,7 +22,7 @@ import {
   WATCH_READ_BYTES,
   WATCH_READ_REVISIONS,
 } from './limits.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, ScanQuery } from './backend.ts';
 import type { FailedCompare, TxnResult } from './batch.ts';
 import type { OpenFiles } from './backends/open-files.ts';
 import type { Reserve } from './reserve.ts';
@@ -149,19 +150,31 @@ export class LocalEngine implements Engine {
     const whole = rangeOf(checkSpan(span));
     const range = after === undefined ? whole : rangeAfter(whole, normalizeKey(after));
     const limit = checkLimit(options.limit);
+    const bytesMax = checkLimit(options.bytesMax);
     if (asOf !== undefined) {
-      const kvs = await this.#history.list(range, checkRevision(asOf), limit);
-      return { ...firstOf(kvs, limit), revision: asOf };
+      const limits = { limit, bytesMax };
+      return { ...(await this.#history.list(range, checkRevision(asOf), limits)), revision: asOf };
     }
     return this.#backend.read(() => {
       const { revision } = readStoredHead(this.#backend);
       const most = limit === Infinity ? Number.MAX_SAFE_INTEGER : limit + 1;
-      const kvs: KeyValue[] = [];
-      this.#backend.scan({ ...range, limit: most }, (key, record, lent) =>
-        kvs.push(decodeKeyValue(key, record, lent)),
-      );
-      return { ...firstOf(kvs, limit), revision };
+      const query = { ...range, limit: most };
+      const { kvs, cut } = this.#read(query, bytesMax);
+      const page = pageOf(kvs, { limit, bytesMax });
+      return { ...page, more: page.more || cut, revision };
     });
+  }
+
+  /** Within a `read`. */
+  #read(query: ScanQuery, bytesMax: number): { kvs: KeyValue[]; cut: boolean } {
+    const kvs: KeyValue[] = [];
+    if (bytesMax === Infinity) {
+      this.#backend.scan(query, (key, record, lent) => kvs.push(decodeKeyValue(key, record, lent)));
+      return { kvs, cut: false };
+    }
+    const entries = this.#backend.range({ table: 'kv', ...query, bytesMax });
+    for (const { key, value } of entries) kvs.push(decodeKeyValue(key, value));
+    return { kvs, cut: isCut(entries, bytesMax) };
   }
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<number> {
@@ -312,14 +325,6 @@ function conditionFailed({ key, modRevision }: Condition, { kv }: FailedCompare)
     `${key} was expected at revision ${modRevision}, ${now}`,
     { hint: 'read it again and repeat the change on what is there now' },
   );
-}
-
-function firstOf(
-  kvs: readonly KeyValue[],
-  limit: number,
-): { readonly kvs: readonly KeyValue[]; readonly more: boolean } {
-  const more = kvs.length > limit;
-  return { kvs: more ? kvs.slice(0, limit) : kvs, more };
 }
 
 function checkRevision(revision: number): number {

@@ -85,14 +85,18 @@ export async function acquireLock(
   };
 }
 
-/** The ticket of who holds the lock, with its value; its createRevision is the fence. */
+/** The tickets of the holder, with its value, and of those who wait, in order. A createRevision is a fence. */
+export async function lockQueue(engine: LockEngine, prefix: string): Promise<KeyValue[]> {
+  const name = lockName(prefix);
+  return inOrder(name, (await engine.list(name)).kvs);
+}
+
+/** The ticket of who holds the lock. */
 export async function lockHolder(
   engine: LockEngine,
   prefix: string,
 ): Promise<KeyValue | undefined> {
-  const name = lockName(prefix);
-  const { kvs } = await engine.list(name);
-  return inOrder(name, kvs)[0];
+  return (await lockQueue(engine, prefix))[0];
 }
 
 async function turnOf(
@@ -110,7 +114,7 @@ async function turnOf(
     for (;;) {
       if (signal?.aborted) throw cancelled(prefix);
       if (ticket.lost.aborted) throw placeLost(prefix, ticket);
-      const queue = inOrder(prefix, (await engine.list(prefix)).kvs);
+      const queue = await lockQueue(engine, prefix);
       const place = queue.findIndex(({ key }) => key === ticket.key);
       if (place === -1) throw placeLost(prefix, ticket);
       if (place === 0) return;

@@ -1,17 +1,19 @@
 /** One place in the queue of a lock: a key under a lease that is kept alive until it is given back or lost. */
 import { HoldfastError, toHoldfastError } from '../base/errors.ts';
 import type { Clock } from '../base/clock.ts';
-import type { ChangeSet, Engine, KeyValue, ListResult, WatchOptions } from './engine.ts';
+import type { ChangeSet, Engine, KeyValue, Leases, ListResult, WatchOptions } from './engine.ts';
 
 /** What a lock needs of an engine, so that it works over the agent's API too. */
-export interface LockEngine extends Pick<Engine, 'txn' | 'leases'> {
-  get(key: string): Promise<KeyValue | undefined>;
+export interface LockEngine extends Pick<Engine, 'txn'> {
+  readonly leases: Pick<Leases, 'grant' | 'keepAlive' | 'revoke'>;
   list(prefix: string): Promise<ListResult>;
   watch(prefix: string, options: Pick<WatchOptions, 'from' | 'signal'>): AsyncIterable<ChangeSet>;
 }
 
 /** Of one time to live: two may be late or lost. */
 const KEEP_ALIVES_PER_TTL = 3;
+/** After one that failed: an engine that is away for a moment (an agent's restart) is met again in time. */
+const RETRIES_PER_TTL = 20;
 
 export interface TicketParts {
   readonly engine: LockEngine;
@@ -19,6 +21,15 @@ export interface TicketParts {
   readonly ttlSeconds: number;
   readonly value: Uint8Array;
   readonly clock: Clock;
+}
+
+/** A ticket as the engine has it. */
+interface Taken {
+  readonly lease: number;
+  readonly key: string;
+  readonly revision: number;
+  /** When its lease was asked for: its time began then at the earliest. */
+  readonly askedMs: number;
 }
 
 export class Ticket {
@@ -36,12 +47,14 @@ export class Ticket {
 
   /** Joins the queue's end. @throws what the engine does */
   static async take(parts: TicketParts): Promise<Ticket> {
-    const { engine, prefix, ttlSeconds, value } = parts;
+    const { engine, clock, prefix, ttlSeconds, value } = parts;
+    const askedMs = clock.monoMs();
     const lease = await engine.leases.grant(ttlSeconds);
     const key = ticketKey(prefix, lease);
     try {
       const put = { type: 'put', key, value, lease } as const;
-      return new Ticket(parts, lease, key, await engine.txn([{ key, modRevision: 0 }], [put]));
+      const revision = await engine.txn([{ key, modRevision: 0 }], [put]);
+      return new Ticket(parts, { lease, key, revision, askedMs });
     } catch (thrown) {
       // Best effort: the lease ends by itself otherwise.
       await engine.leases.revoke(lease).catch(() => undefined);
@@ -49,13 +62,13 @@ export class Ticket {
     }
   }
 
-  private constructor(parts: TicketParts, lease: number, key: string, revision: number) {
+  private constructor(parts: TicketParts, { lease, key, revision, askedMs }: Taken) {
     this.#parts = parts;
     this.#lease = lease;
     this.key = key;
     this.createRevision = revision;
     this.#modRevision = revision;
-    this.#tending = Promise.all([this.#keepAlive(), this.#watch()]);
+    this.#tending = Promise.all([this.#keepAlive(askedMs), this.#watch()]);
   }
 
   /** Aborts, with the reason, when the key is gone or can't be vouched for any more. Not by `giveBack`. */
@@ -91,21 +104,40 @@ export class Ticket {
     }
   }
 
-  async #keepAlive(): Promise<void> {
-    const { engine, clock, ttlSeconds } = this.#parts;
+  /** @param renewedMs when what began its lease's time was asked for, so what is counted on is never too much */
+  async #keepAlive(renewedMs: number): Promise<void> {
+    const { clock, ttlSeconds } = this.#parts;
     const { signal } = this.#over;
-    for (let renewedMs = clock.monoMs(); ;) {
-      await clock.sleep((ttlSeconds * 1000) / KEEP_ALIVES_PER_TTL, signal);
+    const ttlMs = ttlSeconds * 1000;
+    for (let endMs = renewedMs + ttlMs, perTtl = KEEP_ALIVES_PER_TTL; ;) {
+      await clock.sleep(Math.min(ttlMs / perTtl, endMs - clock.monoMs()), signal);
       if (signal.aborted) return;
       const askedMs = clock.monoMs();
-      try {
-        await engine.leases.keepAlive(this.#lease);
-        renewedMs = askedMs;
-      } catch (thrown) {
-        // Unreachable for less than the time to live, it is still ours.
-        const over = clock.monoMs() - renewedMs >= ttlSeconds * 1000;
-        if (over || hasCode(thrown, 'NotFound')) return this.#lose(toHoldfastError(thrown));
-      }
+      const failure = await this.#renew(endMs - askedMs);
+      if (signal.aborted) return;
+      perTtl = failure ? RETRIES_PER_TTL : KEEP_ALIVES_PER_TTL;
+      if (!failure) endMs = askedMs + ttlMs;
+      // Unreachable for less than the time to live, it is still ours.
+      else if (clock.monoMs() >= endMs || hasCode(failure, 'NotFound')) return this.#lose(failure);
+    }
+  }
+
+  /** @returns what went wrong; an answer that takes longer than `leftMs` comes too late, so it isn't waited for */
+  async #renew(leftMs: number): Promise<HoldfastError | undefined> {
+    const { engine, clock } = this.#parts;
+    const inTime = new AbortController();
+    const onOver = (): void => inTime.abort();
+    this.#over.signal.addEventListener('abort', onOver);
+    const late = clock.sleep(leftMs, inTime.signal).then(() => {
+      const message = `no answer to the keep-alive of lease ${this.#lease} while it lasted`;
+      return new HoldfastError('DeadlineExceeded', message);
+    });
+    const answer = engine.leases.keepAlive(this.#lease).then(() => undefined, toHoldfastError);
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      inTime.abort();
+      this.#over.signal.removeEventListener('abort', onOver);
     }
   }
 
@@ -147,11 +179,10 @@ export async function untilGone(
 ): Promise<void> {
   const parent = key.slice(0, key.lastIndexOf('/'));
   for (;;) {
-    // Before the look: what comes after it is seen.
-    const watch = engine.watch(parent, { signal });
-    if (!(await engine.get(key))) return;
+    const { kvs, revision } = await engine.list(parent);
+    if (!kvs.some((kv) => kv.key === key)) return;
     try {
-      for await (const { changes } of watch) {
+      for await (const { changes } of engine.watch(parent, { from: revision + 1, signal })) {
         if (changes.some(({ type, kv }) => type === 'delete' && kv.key === key)) return;
       }
       return;

@@ -1,15 +1,9 @@
 import { spawn } from 'node:child_process';
 import { messageOf, HoldfastError } from '../base/errors.ts';
+import { guarded } from '../base/guarded.ts';
 
 /** What of a tool's output is kept for the error message. */
 const OUTPUT_BYTES_MAX = 64 * 1024;
-
-/**
- * The child must not outlive the agent: after a SIGKILL of the agent the next one redoes the step, and
- * a survivor would write into it. PR_SET_PDEATHSIG does that, except when the agent dies between fork
- * and prctl(2): hence the shell compares its parent with the agent's pid before it execs the tool.
- */
-const GUARD = '[ "$PPID" = "$1" ] || exit 125; shift; exec "$@"';
 
 export interface ChildResult {
   readonly exitCode: number;
@@ -64,19 +58,8 @@ function collect(
   killer: AbortSignal,
 ): Promise<ChildResult> {
   return new Promise((resolve, reject) => {
-    const guarded = [
-      '--pdeathsig',
-      'KILL',
-      '--',
-      'sh',
-      '-c',
-      GUARD,
-      'sh',
-      String(process.pid),
-      command,
-      ...args,
-    ];
-    const child = spawn('setpriv', guarded, {
+    // After a SIGKILL of the agent the next one redoes the step, and a survivor would write into it.
+    const child = spawn('setpriv', guarded('KILL', [command, ...args]), {
       stdio: ['ignore', 'pipe', 'pipe'],
       // Tools must speak English for us to read them; nothing else of our environment is theirs.
       env: { PATH: [process.env['PATH'], TOOL_FOLDERS].filter(Boolean).join(':'), LC_ALL: 'C' },

@@ -5,6 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { HoldfastError } from '../../src/base/errors.ts';
 import { acquireLock, lockHolder, type Engine, type LockEngine } from '../../src/engine/index.ts';
 import { LEASE_CONFIRM_MS, LOCK_VALUE_BYTES_MAX } from '../../src/engine/limits.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -32,11 +33,10 @@ function counting(engine: Engine): { readonly counted: LockEngine; readonly list
   let lists = 0;
   const counted: LockEngine = {
     leases: engine.leases,
-    get: (key) => engine.get(key),
     txn: (conditions, ops) => engine.txn(conditions, ops),
     watch: (prefix, options) => engine.watch(prefix, options),
     list: (prefix) => {
-      lists += 1;
+      if (prefix === NAME) lists += 1;
       return engine.list(prefix);
     },
   };
@@ -255,6 +255,53 @@ function losing(using: Using): void {
     }),
   );
   test(
+    'a keep-alive that is never answered: lost when the time to live is over, and unlock is not held up',
+    using(async (engine, clock) => {
+      const leases = { ...engineLeases(engine), keepAlive: () => new Promise<never>(() => {}) };
+      const deaf: LockEngine = { ...counting(engine).counted, leases };
+      const lock = await acquireLock(deaf, NAME, { ttlSeconds: 3, clock });
+      await until(() => clock.sleeps[0] === 1_000);
+      clock.advance(1_000);
+      // The engine's own deadline and the holder's, asked for at the same time.
+      await until(() => clock.sleeps.length === 2 && clock.sleeps[1] === 2_000);
+      clock.advance(1_999);
+      expect(lock.lost.aborted).toBe(false);
+      clock.advance(1);
+      await until(() => lock.lost.aborted);
+      expect(lock.lost.reason).toMatchObject({ code: 'DeadlineExceeded' });
+      const other = await acquireLock(deaf, 'other', { ttlSeconds: 3, clock });
+      await until(() => clock.sleeps.includes(1_000));
+      clock.advance(1_000);
+      await other.unlock();
+    }),
+  );
+  test(
+    'an engine that is away for less than the time to live takes no lock away',
+    using(async (engine, clock) => {
+      let away = true;
+      const keepAlive = async (id: number): Promise<number> => {
+        if (away) throw new HoldfastError('AgentNotRunning', 'away');
+        return engine.leases.keepAlive(id);
+      };
+      const shaky: LockEngine = {
+        ...counting(engine).counted,
+        leases: { ...engineLeases(engine), keepAlive },
+      };
+      const lock = await acquireLock(shaky, NAME, { ttlSeconds: 3, clock });
+      await until(() => clock.sleeps[0] === 1_000);
+      clock.advance(1_000);
+      // Asked again soon, not a third of the time to live later.
+      await until(() => clock.sleeps[0] === 150);
+      clock.advance(150);
+      await until(() => clock.sleeps[0] === 150);
+      away = false;
+      clock.advance(150);
+      await until(async () => (await engine.leases.list())[0]!.remainingMs === 3_000);
+      expect(lock.lost.aborted).toBe(false);
+      await lock.unlock();
+    }),
+  );
+  test(
     'a place in the queue that is taken away is told',
     using(async (engine) => {
       const holder = await acquireLock(engine, NAME);
@@ -286,6 +333,15 @@ function losing(using: Using): void {
 async function putAndDelete(engine: Engine, key: string): Promise<void> {
   await engine.put(key, bytes('not mine'));
   await engine.delete(key);
+}
+
+/** What a lock uses of them, to be replaced in part. */
+function engineLeases({ leases }: Engine): LockEngine['leases'] {
+  return {
+    grant: (ttlSeconds) => leases.grant(ttlSeconds),
+    keepAlive: (id) => leases.keepAlive(id),
+    revoke: (id) => leases.revoke(id),
+  };
 }
 
 /** A watch that never says anything. */

@@ -107,10 +107,18 @@ export class AgentProcess {
   }
 
   /** The `holdfast` command against this agent; never throws for an exit code. */
-  async cli(...args: readonly string[]): Promise<CliResult> {
+  cli(...args: readonly string[]): Promise<CliResult> {
+    return this.cliWith('', ...args);
+  }
+
+  /** The same with something on standard input. */
+  async cliWith(input: string | Uint8Array, ...args: readonly string[]): Promise<CliResult> {
     const all = [...this.#places(), ...args];
     try {
-      const { stdout, stderr } = await run(command(), all, { timeout: 60_000 });
+      const running = run(command(), all, { timeout: 60_000 });
+      // One that doesn't read it to its end is fine.
+      running.child.stdin?.on('error', () => undefined).end(input);
+      const { stdout, stderr } = await running;
       return { code: 0, stdout, stderr };
     } catch (thrown) {
       const { code, signal, stdout, stderr } = thrown as Ended;
@@ -119,6 +127,11 @@ export class AgentProcess {
         cause: thrown,
       });
     }
+  }
+
+  /** The same as a process of its own, for verbs that go on. It dies with us. */
+  spawnCli(...args: readonly string[]): Promise<Child> {
+    return Child.start(command(), [...this.#places(), ...args]);
   }
 
   /** The answer of the command as JSON. @throws when it fails */

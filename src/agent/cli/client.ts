@@ -1,5 +1,13 @@
 import { request, type IncomingMessage } from 'node:http';
+import { MiB } from '../../base/bytes.ts';
+import { linesOf } from '../../base/lines.ts';
 import { hasErrno, HoldfastError, isErrorCode, type ErrorBody } from '../../base/errors.ts';
+
+/**
+ * One line of a stream: the largest transaction (8 MiB) with what was there before, each as base64 and as
+ * text in which every character is escaped.
+ */
+const LINE_CHARS_MAX = 128 * MiB;
 
 export interface CallOptions {
   readonly method?: 'GET' | 'PUT' | 'POST' | 'DELETE';
@@ -9,12 +17,13 @@ export interface CallOptions {
 
 /** Talks to the agent over its unix socket. Every call has a deadline. */
 export class AgentClient {
+  /** How long any one answer is waited for. */
+  readonly timeoutMs: number;
   readonly #socket: string;
-  readonly #timeoutMs: number;
 
   constructor(socket: string, timeoutMs: number) {
     this.#socket = socket;
-    this.#timeoutMs = timeoutMs;
+    this.timeoutMs = timeoutMs;
   }
 
   /** The decoded JSON answer. @throws HoldfastError with the agent's own code */
@@ -30,7 +39,7 @@ export class AgentClient {
   }
 
   async bytes(path: string, options: CallOptions = {}): Promise<Buffer> {
-    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    const deadline = AbortSignal.timeout(this.timeoutMs);
     const response = await this.#open(path, options, deadline);
     try {
       return await readAll(response);
@@ -39,20 +48,35 @@ export class AgentClient {
     }
   }
 
-  /** The lines of a stream, until the signal aborts or the agent ends it. The deadline is for the first byte only. */
-  async *lines(path: string, signal: AbortSignal): AsyncIterable<string> {
-    const opening = AbortSignal.timeout(this.#timeoutMs);
-    const response = await this.#open(path, {}, opening, signal);
-    signal.addEventListener('abort', () => response.destroy(), { once: true });
-    let rest = '';
+  /**
+   * The lines of a stream, until the signal aborts or the agent ends it. The deadline is for the first byte,
+   * and for the silence between any two: the agent has to be asked to say something within it.
+   */
+  async *lines(path: string, signal: AbortSignal): AsyncGenerator<string> {
+    const opening = AbortSignal.timeout(this.timeoutMs);
+    const response = await this.#open(path, {}, opening, signal).catch((thrown: unknown) => {
+      if (!signal.aborted) throw thrown;
+      return undefined;
+    });
+    if (!response) return;
+    const destroy = (): void => void response.destroy();
+    const silence = new AbortController();
+    const timer = setTimeout(() => {
+      silence.abort();
+      destroy();
+    }, this.timeoutMs);
     try {
-      for await (const chunk of response.setEncoding('utf8')) {
-        const parts = (rest + String(chunk)).split('\n');
-        rest = parts.pop() ?? '';
-        yield* parts.filter((line) => line !== '');
+      for await (const line of linesOf(
+        heard(response.setEncoding('utf8'), timer),
+        LINE_CHARS_MAX,
+      )) {
+        if (line !== '') yield line;
       }
     } catch (thrown) {
-      if (!signal.aborted) throw this.#explain(thrown, opening);
+      if (!signal.aborted) throw this.#explain(thrown, silence.signal);
+    } finally {
+      clearTimeout(timer);
+      destroy();
     }
   }
 
@@ -76,6 +100,8 @@ export class AgentClient {
       deadline.addEventListener('abort', abort, { once: true });
       cancel?.addEventListener('abort', abort, { once: true });
       outgoing.on('response', () => cancel && deadline.removeEventListener('abort', abort));
+      // The signal may outlive many streams.
+      outgoing.once('close', () => cancel?.removeEventListener('abort', abort));
       outgoing.on('error', reject);
       outgoing.end(body);
     }).catch((thrown: unknown) => {
@@ -89,7 +115,7 @@ export class AgentClient {
     if (deadline.aborted) {
       return new HoldfastError(
         'DeadlineExceeded',
-        `no answer from the agent within ${this.#timeoutMs / 1000} s`,
+        `no answer from the agent within ${this.timeoutMs / 1000} s`,
         {
           hint: 'the work may still go on: look with `holdfast status`; --timeout changes the limit',
           cause: thrown,
@@ -115,6 +141,14 @@ export class AgentClient {
     return new HoldfastError('Unavailable', `the agent broke off the call: ${String(thrown)}`, {
       cause: thrown,
     });
+  }
+}
+
+/** The stream's chunks; each begins the timer anew. */
+async function* heard(response: IncomingMessage, timer: NodeJS.Timeout): AsyncGenerator<string> {
+  for await (const chunk of response) {
+    timer.refresh();
+    yield String(chunk);
   }
 }
 

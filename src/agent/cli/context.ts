@@ -39,12 +39,14 @@ export function verb<Args extends unknown[]>(
   };
 }
 
-/** An argument parser for a whole number >= `min`. */
-export function wholeNumber(min: number): (text: string) => number {
+/** An argument parser for a whole number from `min`, up to `max` if there is one. */
+export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < min) {
-      throw new InvalidArgumentError(`want a whole number of at least ${min}.`);
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      const range =
+        max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+      throw new InvalidArgumentError(`want a whole number ${range}.`);
     }
     return value;
   };

@@ -30,6 +30,7 @@ function program(): Command {
         .default('table'),
     )
     .showHelpAfterError('(try --help)')
+    .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', EXIT_CODES);
   for (const add of [
     addAgentVerb,
@@ -43,14 +44,12 @@ function program(): Command {
   ]) {
     add(root);
   }
-  for (const command of [
-    root,
-    ...root.commands,
-    ...root.commands.flatMap((group) => group.commands),
-  ]) {
-    command.exitOverride();
-  }
+  for (const command of withAllBelow(root)) command.exitOverride();
   return root;
+}
+
+function withAllBelow(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withAllBelow)];
 }
 
 /** A reader that went away (`| head`) ends us quietly, as it does other tools. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { styleText } from 'node:util';
 import { HoldfastError, toHoldfastError } from '../../base/errors.ts';
 
@@ -71,6 +72,22 @@ function escaped(char: string): string {
 /** Names may hold any UTF-8: control characters never reach the terminal. */
 export function printable(text: string): string {
   return text.replace(CONTROL, escaped);
+}
+
+/** As our API shows bytes: base64, and as text where they are UTF-8. */
+export function bytesBody(bytes: Uint8Array): { value: string; text?: string } {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const value = buffer.toString('base64');
+  return isUtf8(buffer) ? { value, text: buffer.toString('utf8') } : { value };
+}
+
+const PREVIEW_CHARS = 60;
+
+/** A value on one line, or how large it is. */
+export function preview(kv: { readonly text?: string; readonly value?: string }): string {
+  if (kv.text === undefined) return `(${Buffer.from(kv.value ?? '', 'base64').length} bytes)`;
+  const text = printable(kv.text);
+  return text.length <= PREVIEW_CHARS ? text : `${text.slice(0, PREVIEW_CHARS)}…`;
 }
 
 const graphemes = new Intl.Segmenter();

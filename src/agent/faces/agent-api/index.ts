@@ -1,5 +1,5 @@
 /**
- * Holdfast's own API: `/agent/v1/…` (host, devices, services, volumes, sync, events, kv) and the two
+ * Holdfast's own API: `/agent/v1/…` (host, devices, services, volumes, sync, events, kv, leases) and the two
  * probes `/healthz` and `/readyz`. The command line speaks it.
  *
  * - Bodies are compact JSON, described by `schema.ts`: requests are validated against it, answers
@@ -7,14 +7,18 @@
  * - Every failure is `{code, message, hint?, retry}` (base/errors.ts) under the code's HTTP status.
  * - A reference in a path (`/volumes/:ref`) may hold any byte, percent-encoded; `%2F` is a slash
  *   within the name. Clients must send it raw: URL parsers of browsers and `fetch` fold `%2e%2e`.
- * - kv sees the engine's prefix `kv/` and nothing else.
+ * - kv and leases see the engine's prefix `kv/` and nothing else (user-keys.ts); what is said of the store
+ *   as a whole, `kv/stats` and `kv/compact`, is about the agent's own keys too.
  */
 import type { FastifyPluginAsync } from 'fastify';
 import { HoldfastError, messageOf } from '../../../base/errors.ts';
 import type { Agent } from '../../agent.ts';
 import { toRequestError } from '../../http-schema.ts';
 import { kvRoutes } from './kv.ts';
+import { kvTxnRoute } from './kv-txn.ts';
+import { kvUpkeepRoutes } from './kv-upkeep.ts';
 import { kvWatchRoute } from './kv-watch.ts';
+import { leaseRoutes } from './lease-routes.ts';
 import { hostRoutes } from './host-routes.ts';
 import { statusRoutes } from './status-routes.ts';
 import { NoQuery, ProbeReply, type ErrorBody } from './schema.ts';
@@ -54,6 +58,9 @@ const versionOne: FastifyPluginAsync<AgentApiOptions> = async (plugin, { agent, 
   hostRoutes(app, agent);
   volumeRoutes(app, agent);
   await app.register(kvRoutes, { agent });
+  kvTxnRoute(app, agent);
+  kvUpkeepRoutes(app, agent);
+  leaseRoutes(app, agent);
   kvWatchRoute(app, agent, stopping);
 };
 

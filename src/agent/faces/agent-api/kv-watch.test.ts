@@ -5,7 +5,6 @@ import { startHttpAgent } from '../../../../test/support/http-agent.ts';
 import { callJson, openStream, type OpenStream } from '../../../../test/support/http-call.ts';
 import type { ErrorBody, KvWatchLine } from './schema.ts';
 
-const HEARTBEAT_MS = 15_000;
 const WATCHES_MAX = 256;
 
 async function watch(socket: string, query = ''): Promise<OpenStream> {
@@ -26,7 +25,11 @@ test('a line per revision, deletes without a value, other prefixes not at all', 
     headers: { 'content-type': 'application/x-ndjson' },
   });
   // The first line says that the watch is on: from here nothing is missed.
-  expect(await line(stream)).toEqual({ revision: start, changes: [] });
+  expect(await line(stream)).toEqual({
+    revision: start,
+    incarnation: engine.incarnation,
+    changes: [],
+  });
   await engine.put('kv/app/a', Buffer.from('1'));
   await engine.put('kv/apple', Buffer.from('x'));
   await engine.put('devices/x', Buffer.from('x'));
@@ -73,7 +76,7 @@ test('from a revision on: what happened since comes first', async () => {
   const first = await engine.put('kv/a', Buffer.from('1'));
   await engine.put('kv/a', Buffer.from('2'));
   const stream = await watch(socket, `?from=${first}`);
-  expect(await line(stream)).toEqual({ revision: first - 1, changes: [] });
+  expect(await line(stream)).toMatchObject({ revision: first - 1, changes: [] });
   expect((await line(stream)).changes).toMatchObject([{ text: '1' }]);
   expect((await line(stream)).changes).toMatchObject([{ text: '2' }]);
   await engine.put('kv/a', Buffer.from('3'));
@@ -85,23 +88,61 @@ test('from a revision that is gone: the last line says so', async () => {
   for (let index = 0; index < 10; index += 1) await engine.put('kv/a', Buffer.from(`${index}`));
   await engine.compact(engine.revision - 2);
   const stream = await watch(socket, '?from=1');
-  expect(await line(stream)).toEqual({ revision: 0, changes: [] });
+  expect(await line(stream)).toMatchObject({ revision: 0, changes: [] });
   expect(await stream.next()).toMatchObject({ code: 'Compacted', retry: 'never' });
   expect(await stream.next()).toBeUndefined();
 });
 
-test('a heartbeat tells the newest revision seen, so that a client can go on from there', async () => {
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-  onTestFinished(() => void vi.useRealTimers());
+test('progress tells up to where all was seen, so that a client can go on from there', async () => {
   const { socket, engine } = await startHttpAgent();
-  const stream = await watch(socket);
+  const stream = await watch(socket, '?prefix=app&progressSeconds=1');
   await line(stream);
-  const revision = await engine.put('kv/a', Buffer.from('1'));
-  await line(stream);
+  const first = await engine.put('kv/app/a', Buffer.from('1'));
+  expect((await line(stream)).revision).toBe(first);
+  const other = await engine.put('kv/other', Buffer.from('1'));
   for (let beat = 0; beat < 2; beat += 1) {
-    vi.advanceTimersByTime(HEARTBEAT_MS);
-    expect(await line(stream)).toEqual({ revision, changes: [] });
+    expect(await line(stream)).toEqual({ revision: other, changes: [] });
   }
+});
+
+test('a key, a range, puts or deletes only, what was there before', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const from = engine.revision + 1;
+  const write = (key: string, text: string) => engine.put(`kv/${key}`, Buffer.from(text));
+  await write('a', '1');
+  await write('a/x', '2');
+  await write('b', '3');
+  await write('b', '4');
+  await engine.delete('kv/a');
+  const end = await write('z', 'end');
+  const seen = async (query: string): Promise<string[]> => {
+    const stream = await watch(socket, `?from=${from}&progressSeconds=1&${query}`);
+    await line(stream);
+    const got: string[] = [];
+    for (;;) {
+      const { revision, changes } = await line(stream);
+      for (const { type, key, text, previous } of changes) {
+        got.push(`${type} ${key} ${text ?? ''} ${previous?.text ?? ''}`.trim());
+      }
+      if (revision >= end) return got;
+    }
+  };
+  expect(await seen('key=a')).toEqual(['put a 1', 'delete a']);
+  expect(await seen('prefix=a')).toEqual(['put a/x 2']);
+  expect(await seen('fromKey=a/&beforeKey=c')).toEqual(['put a/x 2', 'put b 3', 'put b 4']);
+  expect(await seen('beforeKey=b&previous')).toEqual(['put a 1', 'put a/x 2', 'delete a  1']);
+  expect(await seen('fromKey=b&previous=true')).toEqual(['put b 3', 'put b 4 3', 'put z end']);
+  expect(await seen('only=delete')).toEqual(['delete a']);
+  expect(await seen('key=a&only=put')).toEqual(['put a 1']);
+});
+
+test('a revision of another store is refused: it would mean something else here', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const path = '/agent/v1/kv/watch?from=1&incarnation=';
+  const refused = await callJson<ErrorBody>(socket, { path: `${path}another` });
+  expect(refused).toMatchObject({ status: 410, json: { code: 'Compacted' } });
+  const stream = await watch(socket, `?from=1&incarnation=${engine.incarnation}`);
+  expect(stream.status).toBe(200);
 });
 
 test('a slow client gets every change once and in order, from the log', async () => {

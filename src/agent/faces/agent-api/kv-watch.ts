@@ -2,14 +2,15 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { MiB } from '../../../base/bytes.ts';
 import { HoldfastError, toHoldfastError } from '../../../base/errors.ts';
-import type { ChangeSet } from '../../../engine/index.ts';
+import type { ChangeSet, Engine } from '../../../engine/index.ts';
 import type { Agent } from '../../agent.ts';
-import { kvBody, userPrefix } from './kv.ts';
+import { isSet } from './flag.ts';
 import { KvWatchQuery, type KvWatchLine } from './schema.ts';
 import type { ApiInstance } from './type-provider.ts';
+import { keyBody, kvBody, userSpanOrAll } from './user-keys.ts';
 
-/** Writing finds a dead client; reading finds nothing. */
-const HEARTBEAT_MS = 15_000;
+/** An idle watch says how far it has seen. Also, writing finds a dead client; reading finds nothing. */
+const PROGRESS_SECONDS_DEFAULT = 15;
 /** A client that took nothing for this long is gone or hung; it can go on from its last revision. */
 const STALL_MS = 300_000;
 /** Each holds one connection and at most one change set in memory. */
@@ -41,8 +42,11 @@ export function kvWatchRoute(app: ApiInstance, agent: Agent, stopping: AbortSign
   let open = 0;
   const waiting = new Waiting();
   app.get('/kv/watch', { schema: { querystring: KvWatchQuery } }, async (request, reply) => {
-    const prefix = userPrefix(request.query.prefix);
-    const from = request.query.from ?? agent.engine.revision + 1;
+    const { engine } = agent;
+    const { from = engine.revision + 1, incarnation, previous, only, ...rest } = request.query;
+    const { progressSeconds = PROGRESS_SECONDS_DEFAULT, ...keys } = rest;
+    const span = userSpanOrAll(keys, 'query');
+    if (incarnation !== undefined && incarnation !== engine.incarnation) throw anotherStore(engine);
     if (open >= WATCHES_MAX) {
       throw new HoldfastError(
         'Unavailable',
@@ -53,15 +57,21 @@ export function kvWatchRoute(app: ApiInstance, agent: Agent, stopping: AbortSign
       );
     }
     const { signal, abort } = endedBy(reply.raw, stopping);
-    reply.hijack();
     open += 1;
     try {
-      const changes = agent.engine.watch(prefix, { from, signal });
-      await stream(reply.raw, changes, { after: from - 1, signal, stopping, waiting });
+      const changes = engine.watch(span, {
+        from: Math.max(from, 1),
+        previousValues: isSet(previous),
+        only,
+        progressMs: progressSeconds * 1000,
+        signal,
+      });
+      reply.hijack();
+      const first = { revision: Math.max(from - 1, 0), incarnation: engine.incarnation };
+      await stream(reply.raw, changes, { first, signal, stopping, waiting });
     } finally {
       open -= 1;
       abort();
-      if (!reply.raw.destroyed) reply.raw.end();
     }
   });
 }
@@ -82,9 +92,17 @@ function endedBy(raw: ServerResponse, stopping: AbortSignal) {
   return { signal: ended.signal, abort };
 }
 
+function anotherStore({ incarnation, revision }: Engine): HoldfastError {
+  return new HoldfastError(
+    'Compacted',
+    `the store is another one now, at revision ${revision} of incarnation ${incarnation}`,
+    { hint: 'list what is there now, then go on from the revision of that list' },
+  );
+}
+
 interface StreamOptions {
-  /** The revision before the first one to come. */
-  readonly after: number;
+  /** Says that the watch is on, with the revision before the first one to come. */
+  readonly first: Omit<KvWatchLine, 'changes'>;
   readonly signal: AbortSignal;
   readonly stopping: AbortSignal;
   readonly waiting: Waiting;
@@ -97,26 +115,20 @@ interface StreamOptions {
 async function stream(
   raw: ServerResponse,
   changes: AsyncIterable<ChangeSet>,
-  { after, signal, stopping, waiting }: StreamOptions,
+  { first, signal, stopping, waiting }: StreamOptions,
 ): Promise<void> {
   raw.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
-  let revision = Math.max(after, 0);
-  let writable = await write(raw, { revision, changes: [] }, signal, waiting);
-  const heartbeat = setInterval(() => {
-    if (!raw.writableNeedDrain && !raw.destroyed)
-      raw.write(`${JSON.stringify({ revision, changes: [] })}\n`);
-  }, HEARTBEAT_MS);
+  let writable = await write(raw, { ...first, changes: [] }, signal, waiting);
   try {
     for await (const set of changes) {
       if (!writable) break;
-      revision = set.revision;
       writable = await write(raw, watchLine(set), signal, waiting);
     }
     if (stopping.aborted) throw new HoldfastError('Unavailable', 'the agent is stopping');
   } catch (thrown) {
     if (!raw.destroyed) raw.write(`${JSON.stringify(toHoldfastError(thrown))}\n`);
   } finally {
-    clearInterval(heartbeat);
+    if (!raw.destroyed) raw.end();
   }
 }
 
@@ -151,9 +163,9 @@ async function write(
 function watchLine({ revision, changes }: ChangeSet): KvWatchLine {
   return {
     revision,
-    changes: changes.map(({ type, kv }) => {
-      const { value, text, ...rest } = kvBody(kv);
-      return type === 'put' ? { type, ...rest, value, text } : { type, ...rest };
+    changes: changes.map(({ type, kv, previous }) => {
+      const body = { type, ...(type === 'put' ? kvBody(kv) : keyBody(kv)) };
+      return previous === undefined ? body : { ...body, previous: kvBody(previous) };
     }),
   };
 }

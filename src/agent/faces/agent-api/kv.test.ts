@@ -180,26 +180,97 @@ test('a page of big values ends before it fills the memory', async () => {
   ]);
 });
 
-test('a page never mixes two states: it ends where the second one begins', async () => {
+test('a page is of one revision, whatever is written meanwhile; and so are the next ones that ask for it', async () => {
   const { socket, engine } = await startHttpAgent();
   const keys = Array.from({ length: 150 }, (_, index) => `k/${String(index).padStart(3, '0')}`);
   for (const key of keys) await engine.put(`kv/${key}`, Buffer.from('old'));
-  const list64 = engine.list.bind(engine);
+  const { revision } = engine;
+  const original = engine.list.bind(engine);
   // Somebody writes whenever the server has read a part.
   vi.spyOn(engine, 'list').mockImplementation(async (...args) => {
-    const part = await list64(...args);
-    await engine.put('kv/k/149', Buffer.from(String(part.revision)));
+    const part = await original(...args);
+    await engine.delete(`kv/${keys[part.kvs.length]}`);
+    await engine.put('kv/k/149', Buffer.from('new'));
     return part;
   });
-  const seen: KvBody[] = [];
-  for (let more = true; more;) {
-    const after = seen.at(-1)?.key;
-    const page = await list(socket, `?prefix=k${after === undefined ? '' : `&after=${after}`}`);
-    for (const { modRevision } of page.kvs) expect(modRevision).toBeLessThanOrEqual(page.revision);
+  const seen: KvListReply['kvs'] = [];
+  for (let more = true, asOf = ''; more;) {
+    const after = seen.length === 0 ? '' : `&after=${seen.at(-1)!.key}`;
+    const page = await list(socket, `?prefix=k&limit=100${after}${asOf}`);
+    expect(page.revision).toBe(revision);
     seen.push(...page.kvs);
-    more = page.more;
+    ({ more } = page);
+    asOf = `&revision=${page.revision}`;
   }
   expect(seen.map(({ key }) => key)).toEqual(keys);
+  expect(new Set(seen.map(({ text }) => text))).toEqual(new Set(['old']));
+});
+
+test('how it was: a key and a list at an older revision', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const first = await engine.put('kv/a', Buffer.from('1'));
+  await engine.put('kv/a', Buffer.from('2'));
+  await engine.put('kv/b', Buffer.from('1'));
+  const old = await callBody<KvBody>(socket, { path: at('a', `&revision=${first}`) });
+  expect(old.json).toMatchObject({ text: '1', modRevision: first, version: 1 });
+  const missing = await callBody<ErrorBody>(socket, { path: at('b', `&revision=${first}`) });
+  expect(missing).toMatchObject({
+    status: 404,
+    json: { message: `no key "b" at revision ${first}` },
+  });
+  const listed = await list(socket, `?revision=${first}`);
+  expect(listed).toMatchObject({ revision: first, incarnation: engine.incarnation });
+  expect(listed.kvs.map(({ text }) => text)).toEqual(['1']);
+  for (const path of [at('a', '&revision=999'), '/agent/v1/kv/list?revision=999']) {
+    expect(await callBody(socket, { path }), path).toMatchObject({
+      status: 400,
+      json: { code: 'InvalidArgument' },
+    });
+  }
+  await engine.compact(engine.revision);
+  for (const path of [at('a', `&revision=${first}`), `/agent/v1/kv/list?revision=${first}`]) {
+    expect(await callBody(socket, { path }), path).toMatchObject({
+      status: 410,
+      json: { code: 'Compacted' },
+    });
+  }
+});
+
+test('a list of one key, of a range, and of keys only', async () => {
+  const { socket } = await startHttpAgent();
+  for (const key of ['b', 'a/2', 'a/1', 'ab', 'a']) await put(socket, key, key);
+  const keys = async (query: string) => (await list(socket, query)).kvs.map(({ key }) => key);
+  expect(await keys('?key=a')).toEqual(['a']);
+  expect(await keys('?fromKey=a/2')).toEqual(['a/2', 'ab', 'b']);
+  expect(await keys('?fromKey=/a/2&beforeKey=/b')).toEqual(['a/2', 'ab']);
+  expect(await keys('?beforeKey=a/2')).toEqual(['a', 'a/1']);
+  expect(await keys('?fromKey=a&after=a/1&limit=1')).toEqual(['a/2']);
+  const [only] = (await list(socket, '?key=a&keysOnly')).kvs;
+  expect(only).toMatchObject({ key: 'a', version: 1 });
+  expect(only).not.toHaveProperty('value');
+  expect(only).not.toHaveProperty('text');
+});
+
+test('nothing outside kv/ is in any span, whatever its bounds are', async () => {
+  const { socket, engine } = await startHttpAgent();
+  for (const key of ['a/secret', 'kv', 'kv0', 'volumes/secret']) {
+    await engine.put(key, Buffer.from('x'));
+  }
+  await put(socket, 'mine', 'x');
+  for (const query of [
+    'fromKey=',
+    'fromKey=%00',
+    'beforeKey=%F4%8F%BF%BF',
+    'fromKey=../',
+    'prefix=/',
+  ]) {
+    const { kvs } = await list(socket, `?${query}`);
+    expect(
+      kvs.map(({ key }) => key),
+      query,
+    ).toEqual(['mine']);
+  }
+  expect((await list(socket, '?fromKey=n')).kvs).toEqual([]);
 });
 
 const REFUSED = [
@@ -213,6 +284,10 @@ const REFUSED = [
   ['GET', '/agent/v1/kv/list?limit=0', '"limit" must be >= 1'],
   ['GET', '/agent/v1/kv/list?limit=10001', '"limit" must be <= 10000'],
   ['GET', '/agent/v1/kv/list?prefix=a//b', 'is not a key'],
+  ['GET', '/agent/v1/kv/list?key=a&prefix=b', 'name its keys in one way'],
+  ['GET', '/agent/v1/kv/list?keysOnly=1', '"keysOnly" must be equal to one of'],
+  ['GET', '/agent/v1/kv/watch?only=get', '"only" must be equal to one of'],
+  ['GET', '/agent/v1/kv/watch?progressSeconds=0', '"progressSeconds" must be >= 1'],
   ['GET', '/agent/v1/kv/watch?from=x', '"from" must be integer'],
   ['GET', '/agent/v1/kv/watch?prefix=a%00', 'is not a key'],
   ['POST', '/agent/v1/kv?key=a', 'no route POST /agent/v1/kv'],

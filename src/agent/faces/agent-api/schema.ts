@@ -230,19 +230,29 @@ export const StatusReply = Type.Object({
 });
 export type StatusReply = Static<typeof StatusReply>;
 
-/** GET /agent/v1/kv. `value` is base64; `text` is there when the bytes are valid UTF-8. */
-export const KvBody = Type.Object({
+const keyFacts = {
   key: Text,
-  value: Text,
-  text: OptionalText,
   createRevision: Count,
   modRevision: Count,
   version: Count,
-});
+  /** The lease it ends with. */
+  lease: Type.Optional(Count),
+};
+
+/** GET /agent/v1/kv. `value` is base64; `text` is there when the bytes are valid UTF-8. */
+export const KvBody = Type.Object({ ...keyFacts, value: Text, text: OptionalText });
 export type KvBody = Static<typeof KvBody>;
 
-/** GET /agent/v1/kv/list */
-export const KvListReply = Type.Object({ kvs: Type.Array(KvBody), revision: Count, more: Flag });
+/** The same where the value may have been left out. */
+const KvOrKey = Type.Object({ ...keyFacts, value: OptionalText, text: OptionalText });
+
+/** GET /agent/v1/kv/list. All of it as of `revision`, which counts within `incarnation` only. */
+export const KvListReply = Type.Object({
+  kvs: Type.Array(KvOrKey),
+  revision: Count,
+  incarnation: Text,
+  more: Flag,
+});
 export type KvListReply = Static<typeof KvListReply>;
 
 /** PUT and DELETE /agent/v1/kv */
@@ -250,45 +260,171 @@ export const KvWriteReply = Type.Object({ revision: Count });
 export type KvWriteReply = Static<typeof KvWriteReply>;
 
 /**
- * A line of GET /agent/v1/kv/watch. A heartbeat has no changes and the newest revision the watcher
- * has seen. The last line of a watch that failed is an `ErrorBody` instead.
+ * A line of GET /agent/v1/kv/watch. One without changes: all up to its revision was seen. The first line
+ * names the incarnation. The last line of a watch that failed is an `ErrorBody` instead.
  */
 export const KvWatchLine = Type.Object({
   revision: Count,
+  incarnation: OptionalText,
   changes: Type.Array(
     Type.Object({
       type: Type.Enum(['put', 'delete']),
-      key: Text,
+      ...keyFacts,
       /** Absent for a delete. */
       value: OptionalText,
       text: OptionalText,
-      createRevision: Count,
-      modRevision: Count,
-      version: Count,
+      /** What was there before, when the watch asked for it. */
+      previous: Type.Optional(KvBody),
     }),
   ),
 });
 export type KvWatchLine = Static<typeof KvWatchLine>;
 
+/** GET /agent/v1/kv/stats. The whole store, the agent's own keys too. */
+export const KvStatsReply = Type.Object({
+  backend: Text,
+  path: Text,
+  incarnation: Text,
+  revision: Count,
+  /** Revisions at or below this are gone from the change log. */
+  compactedRevision: Count,
+  keys: Count,
+  logEntries: Count,
+  sizeBytes: Bytes,
+});
+export type KvStatsReply = Static<typeof KvStatsReply>;
+
+/** POST /agent/v1/kv/compact */
+export const CompactReply = Type.Object({ revision: Count, compactedRevision: Count });
+export type CompactReply = Static<typeof CompactReply>;
+
+/** POST /agent/v1/kv/txn. One result for each op of the branch that was taken. */
+export const TxnReply = Type.Object({
+  succeeded: Flag,
+  revision: Count,
+  results: Type.Array(
+    Type.Object({
+      type: Type.Enum(['put', 'delete', 'get']),
+      /** put and delete, on request: what was there before; for a put at most one. */
+      previous: Type.Optional(Type.Array(KvBody)),
+      /** delete: how many keys. */
+      deleted: Type.Optional(Count),
+      /** get: in key order, and whether `limit` cut it. */
+      kvs: Type.Optional(Type.Array(KvBody)),
+      more: Type.Optional(Flag),
+    }),
+  ),
+});
+export type TxnReply = Static<typeof TxnReply>;
+
+const leaseFacts = { id: Count, ttlSeconds: Count, remainingMs: Type.Number({ minimum: 0 }) };
+
+/** POST /agent/v1/leases and /agent/v1/leases/:id/keepalive */
+export const LeaseBody = Type.Object(leaseFacts);
+export type LeaseBody = Static<typeof LeaseBody>;
+
+/** GET /agent/v1/leases */
+export const LeasesReply = Type.Object({ leases: Type.Array(LeaseBody) });
+export type LeasesReply = Static<typeof LeasesReply>;
+
+/** GET /agent/v1/leases/:id. Its keys in key order. */
+export const LeaseKeysReply = Type.Object({ ...leaseFacts, keys: Texts });
+export type LeaseKeysReply = Static<typeof LeaseKeysReply>;
+
+/** DELETE /agent/v1/leases/:id. `revision` deleted its keys; absent when it had none. */
+export const RevokeLeaseReply = Type.Object({ revision: Type.Optional(Count) });
+export type RevokeLeaseReply = Static<typeof RevokeLeaseReply>;
+
 /** GET /healthz and /readyz */
 export const ProbeReply = Type.Object({ state: Text, reasons: Texts });
 export type ProbeReply = Static<typeof ProbeReply>;
 
-/* Query strings. */
+/* Requests: bodies and query strings. */
 const Key = Type.String({ minLength: 1 });
 const Revision = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const LeaseId = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
 /** Entries of one page, of kv and of events alike: about 1 MiB of small values. */
 export const PAGE_ENTRIES_MAX = 10_000;
 const Limit = Type.Optional(Type.Integer({ minimum: 1, maximum: PAGE_ENTRIES_MAX }));
 
+/** `?force`, `?force=true`, `?force=false` */
+const FlagQuery = Type.Optional(Type.Enum(['', 'true', 'false']));
+
+/** Names keys in one of three ways: one; all under a path; all from one up to another in the order of their bytes. */
+const span = {
+  key: Type.Optional(Key),
+  prefix: OptionalText,
+  fromKey: OptionalText,
+  beforeKey: OptionalText,
+};
+const SpanBody = Type.Object(span);
+export type SpanBody = Static<typeof SpanBody>;
+
+/** Holds when it holds for every key it names. `value` (base64) or `text` go with the target `value`, else `number`. */
+export const TxnCompareBody = closed({
+  ...span,
+  target: Type.Enum(['version', 'createRevision', 'modRevision', 'lease', 'value']),
+  operator: Type.Enum(['=', '!=', '<', '>']),
+  number: Type.Optional(Revision),
+  value: OptionalText,
+  text: OptionalText,
+});
+export type TxnCompareBody = Static<typeof TxnCompareBody>;
+
+/** put: `key`, `value` (base64) or `text`, `lease`, `previous`. delete: `previous`. get: `limit`. */
+export const TxnOpBody = closed({
+  type: Type.Enum(['put', 'delete', 'get']),
+  ...span,
+  value: OptionalText,
+  text: OptionalText,
+  lease: Type.Optional(LeaseId),
+  previous: Type.Optional(Flag),
+  limit: Limit,
+});
+export type TxnOpBody = Static<typeof TxnOpBody>;
+
+/** POST /agent/v1/kv/txn. `then` is done when all compares hold, otherwise `else`. */
+export const TxnRequest = closed({
+  compares: Type.Optional(Type.Array(TxnCompareBody)),
+  then: Type.Optional(Type.Array(TxnOpBody)),
+  else: Type.Optional(Type.Array(TxnOpBody)),
+});
+export type TxnRequest = Static<typeof TxnRequest>;
+
+export const CompactRequest = closed({ revision: Revision });
+export type CompactRequest = Static<typeof CompactRequest>;
+export const GrantLeaseRequest = closed({ ttlSeconds: Type.Integer({ minimum: 1 }) });
+export type GrantLeaseRequest = Static<typeof GrantLeaseRequest>;
+
 export const NoQuery = closed({});
 export const VolumesQuery = closed({ service: OptionalText });
-/** `?force`, `?force=true`, `?force=false` */
-export const RemoveQuery = closed({ force: Type.Optional(Type.Enum(['', 'true', 'false'])) });
+export const RemoveQuery = closed({ force: FlagQuery });
 export const EventsQuery = closed({ after: Type.Optional(Revision), limit: Limit });
-export const KvQuery = closed({ key: Key });
+export const KvQuery = closed({ key: Key, revision: Type.Optional(Revision) });
 export const KvWriteQuery = closed({ key: Key, ifRevision: Type.Optional(Revision) });
-export const KvListQuery = closed({ prefix: OptionalText, after: OptionalText, limit: Limit });
-export const KvWatchQuery = closed({ prefix: OptionalText, from: Type.Optional(Revision) });
+export const KvPutQuery = closed({
+  key: Key,
+  ifRevision: Type.Optional(Revision),
+  lease: Type.Optional(LeaseId),
+});
+export const KvListQuery = closed({
+  ...span,
+  after: OptionalText,
+  limit: Limit,
+  revision: Type.Optional(Revision),
+  keysOnly: FlagQuery,
+});
+
+/** Seconds after which an idle watch says how far it has seen. Longer ones let a dead connection look idle. */
+export const WATCH_PROGRESS_SECONDS_MAX = 3600;
+export const KvWatchQuery = closed({
+  ...span,
+  from: Type.Optional(Revision),
+  incarnation: OptionalText,
+  previous: FlagQuery,
+  only: Type.Optional(Type.Enum(['put', 'delete'])),
+  progressSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: WATCH_PROGRESS_SECONDS_MAX })),
+});
 export const RefParams = Type.Object({ ref: Type.String({ minLength: 1 }) });
+export const LeaseParams = Type.Object({ id: LeaseId });

@@ -1,5 +1,6 @@
 import { HoldfastError } from '../../../base/errors.ts';
 import type { Agent } from '../../agent.ts';
+import { isSet } from './flag.ts';
 import {
   CreateVolumeRequest,
   NoQuery,
@@ -49,8 +50,7 @@ export function volumeRoutes(app: ApiInstance, agent: Agent): void {
     '/volumes/:ref',
     { schema: { params: RefParams, querystring: RemoveQuery } },
     async (request, reply) => {
-      const { force } = request.query;
-      await agent.volumes.remove(request.params.ref, { force: force === '' || force === 'true' });
+      await agent.volumes.remove(request.params.ref, { force: isSet(request.query.force) });
       return reply.code(204).send();
     },
   );

@@ -1,0 +1,4 @@
+/** `?force` and `?force=true` are set. */
+export function isSet(flag: '' | 'true' | 'false' | undefined): boolean {
+  return flag === '' || flag === 'true';
+}

@@ -1,0 +1,21 @@
+import type { Agent } from '../../agent.ts';
+import { CompactReply, CompactRequest, KvStatsReply, NoQuery } from './schema.ts';
+import type { ApiInstance } from './type-provider.ts';
+
+/** The store as a whole: how much there is, and the low end of its history. */
+export function kvUpkeepRoutes(app: ApiInstance, { engine }: Agent): void {
+  app.get(
+    '/kv/stats',
+    { schema: { querystring: NoQuery, response: { 200: KvStatsReply } } },
+    async () => ({ ...(await engine.stats()), incarnation: engine.incarnation }),
+  );
+  app.post(
+    '/kv/compact',
+    { schema: { querystring: NoQuery, body: CompactRequest, response: { 200: CompactReply } } },
+    async (request) => {
+      await engine.compact(request.body.revision);
+      const { revision, compactedRevision } = await engine.stats();
+      return { revision, compactedRevision };
+    },
+  );
+}
