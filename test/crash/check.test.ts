@@ -101,7 +101,6 @@ describe.each(BACKENDS)('%s', (backend) => {
       path: folder,
       seed: 5,
       epoch: 'a',
-      after: 0,
       compacts: true,
     });
     const seen = new Set<number>();
