@@ -9,11 +9,12 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { tempDir } from '../support/temp-dir.ts';
-import { killEngine } from './kills.ts';
+import { killEngine, type KillTotals } from './kills.ts';
 import { checkStore, WriterProcess } from './processes.ts';
 import { Random } from './random.ts';
 
 const CYCLES = 8;
+const CONTROL_CYCLES = 4;
 /** Node's start takes about 100 ms, the making of a store a few: kills land before, in and after it. */
 const KILL_AT_START_MS_MAX = 200;
 const ROUNDS = 6;
@@ -21,7 +22,8 @@ const ROUNDS = 6;
 describe.each(['sqlite', 'lmdb'] as const)('%s', (backend) => {
   test('killed while writing, compacting and being backed up', async () => {
     const folder = tempDir('crash');
-    const totals = await killEngine({ backend, folder, seed: 1, cycles: CYCLES });
+    const goesOn = ({ cycles }: KillTotals): boolean => cycles < CYCLES;
+    const totals = await killEngine({ backend, folder, seed: 1, goesOn });
     expect(totals).toMatchObject({ cycles: CYCLES, lost: 0, broken: 0, messages: [] });
     expect(totals.acknowledged).toBeGreaterThan(CYCLES);
     expect(totals.seen).toBeGreaterThan(CYCLES);
@@ -32,7 +34,8 @@ describe.each(['sqlite', 'lmdb'] as const)('%s', (backend) => {
 
   test('the control: acknowledged before it is written', async () => {
     const folder = tempDir('crash');
-    const totals = await killEngine({ backend, folder, seed: 1, cycles: 4, early: true });
+    const goesOn = ({ cycles }: KillTotals): boolean => cycles < CONTROL_CYCLES;
+    const totals = await killEngine({ backend, folder, seed: 1, goesOn, early: true });
     expect(totals.lost).toBeGreaterThan(0);
   });
 

@@ -1,5 +1,5 @@
 /** Cycles of SIGKILL: each lets a writer go on, kills it, and checks what it left. */
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Backup } from './backups.ts';
@@ -24,7 +24,7 @@ export interface KillOptions {
   /** A temporary one. */
   readonly folder: string;
   readonly seed: number;
-  readonly cycles: number;
+  readonly goesOn: (totals: KillTotals) => boolean;
   /** The control: a writer that acknowledges before it writes. It has to lose. */
   readonly early?: boolean;
   /** Stops between two cycles. */
@@ -56,8 +56,9 @@ export interface KillTotals {
 }
 
 export async function killEngine(options: KillOptions): Promise<KillTotals> {
+  mkdirSync(options.folder, { recursive: true });
   const cycles = new Cycles(options);
-  for (let i = 0; i < options.cycles && !options.signal?.aborted; i += 1) await cycles.next();
+  while (options.goesOn(cycles.totals) && !options.signal?.aborted) await cycles.next();
   return cycles.totals;
 }
 
@@ -131,7 +132,8 @@ class Cycles {
   /** Resolves when the kill has to come. */
   async #work(writer: WriterProcess): Promise<Backup | undefined> {
     const random = this.#random;
-    if (random.below(AT_START_ONE_IN) === 0) {
+    // The control has nothing to lose before it has said something.
+    if (!this.#options.early && random.below(AT_START_ONE_IN) === 0) {
       await sleep(random.below(AT_START_MS_MAX));
       return undefined;
     }
