@@ -15,6 +15,7 @@ import { openMemory } from '../../src/engine/backends/memory.ts';
 import { openEngine, type Op } from '../../src/engine/index.ts';
 import { MiB } from '../../src/base/bytes.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { damage, PAGE_BYTES } from './damage.ts';
 import { WriterProcess } from './processes.ts';
 import { Random } from './random.ts';
 import { contents, fill, makeStore, refusal, STORE_FILE } from './store-files.ts';
@@ -31,7 +32,6 @@ import type { StoredHead } from '../../src/engine/record.ts';
 import type { Ack } from './workload.ts';
 
 const BACKENDS = ['sqlite', 'lmdb'] as const;
-const PAGE_BYTES = 4096;
 const DAMAGES = 200;
 const COPIES = 8;
 
@@ -82,7 +82,7 @@ describe.each(BACKENDS)('%s', (backend) => {
     let found = 0;
     for (let i = 0; i < DAMAGES; i += 1) {
       const folder = tempDir('damaged');
-      writeFileSync(path.join(folder, STORE_FILE[backend]), damaged(bytes, random, i));
+      writeFileSync(path.join(folder, STORE_FILE[backend]), damage(bytes, random, i).bytes);
       const { errors } = await checkOffline(folder, tempDir('scratch')).catch(() => ({
         errors: 1,
       }));
@@ -144,27 +144,6 @@ describe.each(BACKENDS)('%s', (backend) => {
     }
   }, 120_000);
 });
-
-function damaged(bytes: Buffer, random: Random, i: number): Buffer {
-  const copy = Buffer.from(bytes);
-  const pages = bytes.length / PAGE_BYTES;
-  const at = random.below(pages - 1) * PAGE_BYTES;
-  switch (i % 5) {
-    case 0:
-      copy[random.below(bytes.length)]! ^= 1 << random.below(8);
-      return copy;
-    case 1:
-      return copy.subarray(0, random.below(bytes.length));
-    case 2:
-      bytes.copy(copy, at, at + PAGE_BYTES, at + 2 * PAGE_BYTES);
-      bytes.copy(copy, at + PAGE_BYTES, at, at + PAGE_BYTES);
-      return copy;
-    case 3:
-      return copy.fill(0, at, at + PAGE_BYTES);
-    default:
-      return copy.fill(random.below(256), at + random.below(PAGE_BYTES - 32), at + PAGE_BYTES);
-  }
-}
 
 describe('a WAL damaged in its middle', () => {
   const FRAME_BYTES = PAGE_BYTES + 24;
