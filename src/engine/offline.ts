@@ -86,6 +86,7 @@ function openCopy(name: FileBackend, path: string): Promise<Backend> {
   return openBackend(name, {
     path,
     durability: 'none',
+    isCopy: true,
     // It is there: a copy that vanished must not become an empty store.
     initial: () => {
       throw corrupt(`its copy in ${path} is gone`);

@@ -148,12 +148,17 @@ describe.each(BACKENDS)('%s', (backend) => {
 describe('a WAL damaged in its middle', () => {
   const FRAME_BYTES = PAGE_BYTES + 24;
 
+  const AT = 32 + 40 * FRAME_BYTES;
+  const flip = (bytes: Buffer, at: number): void => void (bytes[at]! ^= 4);
+  const zero = (bytes: Buffer, at: number): void => void bytes.fill(0, at, at + 2 * PAGE_BYTES);
+
   test.each([
-    ['its header', 17, 0],
-    ["a frame's page", 32 + 40 * FRAME_BYTES + 2000, 41],
-    ["a frame's checksum", 32 + 40 * FRAME_BYTES + 17, 41],
-    ["a frame's salt", 32 + 40 * FRAME_BYTES + 9, 41],
-  ])('%s: what SQLite silently leaves out is an error', async (_what, at, frame) => {
+    ['its header', 17, flip, 0],
+    ["a frame's page", AT + 2000, flip, 41],
+    ["a frame's checksum", AT + 17, flip, 41],
+    ["a frame's salt", AT + 9, flip, 41],
+    ['three frames zeroed', AT + 100, zero, 41],
+  ])('%s: what SQLite silently leaves out is an error', async (_what, at, damageIt, frame) => {
     const folder = tempDir('wal');
     const live = path.join(folder, 'live');
     const dead = path.join(folder, 'dead');
@@ -168,13 +173,17 @@ describe('a WAL damaged in its middle', () => {
     const wal = path.join(dead, 'store.db-wal');
     expect(statSync(wal).size).toBeGreaterThan(32 + 100 * FRAME_BYTES);
     const bytes = readFileSync(wal);
-    bytes[at]! ^= 4;
+    damageIt(bytes, at);
     writeFileSync(wal, bytes);
     const { findings } = await check(dead);
     expect(findings[0]).toMatchObject({ severity: 'error', where: 'store.db-wal' });
     expect(findings[0]!.what).toContain(frame === 0 ? 'header' : `frame ${frame} of`);
+    // No agent goes on without it, nor writes over it.
+    const before = contents(dead);
+    expect(await refusal('sqlite', dead)).toMatchObject({ code: 'Corrupt' });
+    expect(contents(dead)).toEqual(before);
     // Cut off there, as a crash leaves it, nothing tells.
-    writeFileSync(wal, bytes.subarray(0, 32 + 40 * FRAME_BYTES + 100));
+    writeFileSync(wal, bytes.subarray(0, AT + 100));
     if (frame > 0) expect(await check(dead)).toMatchObject({ errors: 0, warnings: 0 });
   });
 });

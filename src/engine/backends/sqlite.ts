@@ -16,6 +16,7 @@ import { asBuffer, keyAfter, keyBytes, keyText } from '../key.ts';
 import { FORMAT } from '../record.ts';
 import { corrupt, logKey, readU64 } from '../log.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
+import { walProblem } from './sqlite-wal.ts';
 import { fileBytes, notOurs, placeStore, readStart, storeError, truncated } from './store-file.ts';
 import type {
   Backend,
@@ -86,7 +87,10 @@ export async function openSqlite(options: BackendOptions): Promise<Backend> {
     }
   });
   guard(`cannot read ${file}`, path, () => checkFile(file));
-  if (fileBytes(`${file}-wal`) > 0) await verifyUnchanged(file, options);
+  if (fileBytes(`${file}-wal`) > 0) {
+    if (!options.isCopy) refuseDamagedWal(`${file}-wal`);
+    await verifyUnchanged(file, options);
+  }
   const target: CommitTarget = { backend: 'sqlite', file, folder: path, durability };
   return new ThreadedBackend(connectSqlite(target), target);
 }
@@ -118,6 +122,17 @@ async function verifyUnchanged(file: string, { path, verify }: BackendOptions): 
   } finally {
     rmSync(`${file}-shm`, { force: true });
   }
+}
+
+/** SQLite would go on without what is behind the damage, and write over it. @throws Corrupt */
+function refuseDamagedWal(wal: string): void {
+  const found = walProblem(wal);
+  if (found?.severity !== 'error') return;
+  throw new HoldfastError('Corrupt', `${wal}: ${found.what}`, {
+    hint:
+      'keep a copy of the engine folder, then restore it from a backup; ' +
+      '`holdfast kv dump --offline` gives what was written before',
+  });
 }
 
 /** The code of the SQLite error behind one of ours; empty when there is none. */
