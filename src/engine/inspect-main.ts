@@ -23,7 +23,7 @@ async function run(
   scratch: string,
 ): Promise<InspectResults[keyof InspectResults]> {
   if (job.kind === 'check') {
-    const onStage = (stage: CheckStage): void => void tell({ type: 'stage', stage });
+    const onStage = (stage: CheckStage): void => tell({ type: 'stage', stage });
     return checkOffline(job.folder, scratch, { pid: job.pid, onProgress: progress(), onStage });
   }
   if (job.kind === 'restore') {

@@ -7,6 +7,7 @@
  * https://github.com/benbjohnson/litestream/issues/1432, and Debian 12's sqlite3 tool is such a one).
  * The WAL is folded back by the commit that fills it, never by a timer.
  */
+import './sqlite-uri.ts';
 import { closeSync, fdatasyncSync, openSync, rmSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
@@ -29,12 +30,6 @@ import type {
   Visit,
   Write,
 } from '../backend.ts';
-
-/**
- * The VFS is named by a URI, and those are known only with this in the environment when the library's addon
- * is loaded (its src/addon.cpp): at the first `new Database` of the process.
- */
-process.env['SQLITE_USE_URI'] = '1';
 
 /** "HOLD": `file` and we tell our stores from other SQLite files by it. */
 const APPLICATION_ID = 0x484f4c44;
