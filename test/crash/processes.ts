@@ -99,6 +99,15 @@ export class WriterProcess {
     await Promise.race([reached, ended]);
   }
 
+  /** Stops it in its tracks; `resume` or `kill` has to follow. */
+  pause(): void {
+    this.#child!.signal('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child!.signal('SIGCONT');
+  }
+
   /** SIGKILL. What it printed before is in `acks` when this resolves. */
   async kill(): Promise<ChildExit> {
     return this.#child!.kill();

@@ -167,7 +167,7 @@ class Steps {
     const { totals } = this;
     if (step !== undefined) totals.hits.set(step, (totals.hits.get(step) ?? 0) + 1);
     // The last line may have been cut off by the kill.
-    const account = this.#account.copy();
+    const account = Account.of(this.#account);
     account.addAll(Account.parse(output.slice(0, output.lastIndexOf('\n') + 1)));
     const report = await checkStore({
       backend: this.#options.backend,

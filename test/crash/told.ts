@@ -53,10 +53,10 @@ export class Account {
     yield* this.seen;
   }
 
-  copy(): Account {
-    const copy = new Account();
-    copy.addAll(this);
-    return copy;
+  static of(all: Iterable<Told>): Account {
+    const account = new Account();
+    account.addAll(all);
+    return account;
   }
 
   /** The last acknowledged revision; 0 for none. */

@@ -15,8 +15,8 @@ const GROUPS = 6;
 const SMALL_KEYS = 300;
 const COUNTERS = 10;
 const BURST_MAX = 64;
-/** Revisions the compactor leaves, and the rounds of a lone writer between its runs (on average). */
-const LOG_KEPT = 500;
+/** Revisions the compactor leaves (more than a pipe holds in acknowledgements), and the rounds of a lone writer between its runs (on average). */
+const LOG_KEPT = 1000;
 const COMPACT_EVERY = 10;
 
 export function groupKeys(group: number): string[] {

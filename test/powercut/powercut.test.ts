@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openEngine } from '../../src/engine/index.ts';
 import { checkStore, WriterProcess } from '../crash/processes.ts';
+import { Account } from '../crash/told.ts';
 import { Random } from '../crash/random.ts';
 import { blockStat } from './block-stat.ts';
 import { cutEngine } from './engine-cuts.ts';
@@ -45,7 +46,7 @@ describe.runIf(isRoot)('power cut (needs root: loop devices and mounts)', () => 
         const at = { backend, path: path.join(rig.folder, store) };
         const writer = await WriterProcess.spawn({ ...at, seed: i, epoch: '0' });
         await sleep(NODE_START_MS + random.below(MAKING_MS));
-        const account = writer.account.copy();
+        const account = Account.of(writer.account);
         await using disk = await rig.cut();
         await writer.kill();
         const listFile = path.join(rig.outside, 'acks');
