@@ -10,7 +10,6 @@ import path from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { isRoot, run, Scratch } from '../../native/scratch.ts';
 import { loopAttach, mount, umount } from '../../native/index.ts';
-import { HoldfastError } from '../../src/base/errors.ts';
 import { MiB } from '../../src/base/bytes.ts';
 import { openEngine, type Engine } from '../../src/engine/index.ts';
 import { Child } from '../support/child.ts';
@@ -92,7 +91,7 @@ describe.each(BACKENDS)('%s', (backend) => {
     expect(exit.signal).toBeNull();
     expect(readFileSync(log, 'utf8')).toContain('(INJECTED)');
     // A phase that met it was refused, with a code that says so.
-    expect(stderr).toMatch(/^\w+: (HostFailed|NoSpace|Unavailable): /m);
+    expect(stderr).toMatch(/\b\w+: (HostFailed|NoSpace|Unavailable): /);
     await expectNothingLost(store, output);
   });
 
@@ -103,7 +102,7 @@ describe.each(BACKENDS)('%s', (backend) => {
       const sizes = readdirSync(store).map((name) => statSync(path.join(store, name)).size);
       const limit = `--fsize=${Math.max(...sizes) + more}`;
       const { output, stderr } = await step(['prlimit', limit, '--'], store);
-      expect(stderr).toMatch(/^\w+: (HostFailed|NoSpace): /m);
+      expect(stderr).toMatch(/\b\w+: (HostFailed|NoSpace): /);
       await expectNothingLost(store, output);
     }
   });
@@ -115,7 +114,7 @@ const BELOW_BYTES = 20 * MiB;
 const PUTS_MAX = 3000;
 
 describe.runIf(isRoot).each(BACKENDS)(
-  '%s on a disk whose writes are lost (needs root: mounts)',
+  '%s on a disk that loses writes (needs root: mounts)',
   (backend) => {
     let scratch: Scratch;
     let engine: Engine | undefined;
@@ -148,14 +147,17 @@ describe.runIf(isRoot).each(BACKENDS)(
       expect(freeBytes(below)).toBe(0);
 
       const refused = await put(engine, acks, PUTS_MAX, 'lost').catch((thrown: unknown) => thrown);
-      expect(refused).toBeInstanceOf(HoldfastError);
-      expect((refused as HoldfastError).code).toBe('HostFailed');
+      // What fdatasync(2) answers for a disk that is full below is up to the kernel.
+      expect(refused).toMatchObject({ code: expect.stringMatching(/^(HostFailed|NoSpace)$/) });
       run('rm', [ballast]);
-      // It may go on, or want a restart: not a word of what it says then may be wrong.
-      await put(engine, acks, 20, 'after').catch((thrown: unknown) => {
-        expect(thrown).toMatchObject({ code: expect.stringMatching(/HostFailed|Unavailable/) });
-      });
-      await engine.close().catch(() => undefined);
+      const next = put(engine, acks, 20, 'after');
+      await expect(next).rejects.toMatchObject({ code: 'Unavailable' });
+      await engine.close();
+
+      engine = await openEngine(store);
+      expect(await verify(engine, acks)).toMatchObject({ lost: 0, broken: 0, messages: [] });
+      await put(engine, acks, 50, 'reopened');
+      await engine.close();
       engine = undefined;
 
       // Only what is on the disk comes back: with its mount the file system's cache is gone.

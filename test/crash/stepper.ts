@@ -152,7 +152,9 @@ class Steps {
 
   /** The one lease, which an earlier process may have granted. */
   async #leased(): Promise<number> {
-    return (await this.#engine.leases.list())[0]!.id;
+    const [lease] = await this.#engine.leases.list();
+    if (!lease) throw new HoldfastError('NotFound', 'there is no lease');
+    return lease.id;
   }
 
   async #revoke(): Promise<void> {

@@ -18,6 +18,7 @@ import { FORMAT } from '../record.ts';
 import { corrupt, logKey, readU64 } from '../log.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { walProblem } from './sqlite-wal.ts';
+import { markUnsynced, unsyncedError } from './unsynced.ts';
 import { fileBytes, notOurs, placeStore, readStart, storeError, truncated } from './store-file.ts';
 import type {
   Backend,
@@ -60,6 +61,12 @@ type SqlKey = Uint8Array | number;
 interface Row {
   key: unknown;
   value: unknown;
+}
+
+/** Frames of the WAL, and those of them that are folded in; -1 for no WAL. */
+interface WalState {
+  readonly log: number;
+  readonly checkpointed: number;
 }
 
 interface Statements {
@@ -190,7 +197,8 @@ export function connectSqlite({ file, folder, durability }: CommitTarget): Store
     const mode = db.pragma('journal_mode = WAL', { simple: true });
     if (mode !== 'wal') throw new HoldfastError('HostFailed', `${file}: no WAL but ${mode}`);
     db.pragma(`synchronous = ${durability === 'commit' ? 'FULL' : 'OFF'}`);
-    db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    // Done after a commit instead (#fold): SQLite's own says nothing of a sync that fails.
+    db.pragma('wal_autocheckpoint = 0');
     db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES}`);
     db.pragma(`cache_size = ${-CACHE_BYTES / 1024}`);
   };
@@ -224,6 +232,8 @@ class SqliteHandle implements StoreHandle {
   readonly #folder: string;
   readonly #statements: Record<Table, Statements>;
   readonly #apply: (writes: readonly Write[]) => void;
+  readonly #look: Database.Statement<[], WalState>;
+  #isUnsynced = false;
 
   constructor(db: Database.Database, file: string, folder: string) {
     this.#db = db;
@@ -235,6 +245,7 @@ class SqliteHandle implements StoreHandle {
       log: statements(db, 'log'),
       meta: statements(db, 'meta'),
     }));
+    this.#look = db.prepare<[], WalState>('PRAGMA wal_checkpoint(NOOP)');
     this.#apply = db.transaction((writes: readonly Write[]) => {
       for (const { table, key, value } of writes) {
         const { put, remove } = this.#statements[table];
@@ -312,10 +323,14 @@ class SqliteHandle implements StoreHandle {
   refresh(): void {}
 
   async commit(writes: readonly Write[], relaxed = false): Promise<void> {
-    guard('cannot write the store', this.#folder, () => {
-      this.#relax(relaxed);
-      this.#apply(writes);
+    if (this.#isUnsynced) throw unsyncedError(this.#file);
+    this.#noticing(() => {
+      guard('cannot write the store', this.#folder, () => {
+        this.#relax(relaxed);
+        this.#apply(writes);
+      });
     });
+    this.#foldBack();
   }
 
   /** NORMAL leaves out the sync of the WAL, not those of a checkpoint: https://www.sqlite.org/pragma.html#pragma_synchronous */
@@ -327,10 +342,14 @@ class SqliteHandle implements StoreHandle {
 
   /** The WAL has all that was committed since the last checkpoint, and a checkpoint syncs what it folds back. */
   async sync(): Promise<void> {
+    if (this.#isUnsynced) throw unsyncedError(this.#file);
     guard('cannot sync the store', this.#folder, () => {
       const fd = openSync(`${this.#file}-wal`, 'r');
       try {
         fdatasyncSync(fd);
+      } catch (thrown) {
+        this.#noticed();
+        throw thrown;
       } finally {
         closeSync(fd);
       }
@@ -338,14 +357,43 @@ class SqliteHandle implements StoreHandle {
   }
 
   fold(): Folded {
+    if (this.#isUnsynced) return 'failed';
     if (fileBytes(`${this.#file}-wal`) === 0) return 'nothing to gain';
     try {
       // Answers whether a reader kept it from it, and throws when the file can't grow.
-      const isBusy = this.#db.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) !== 0;
+      const isBusy = this.#noticing(
+        () => this.#db.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) !== 0,
+      );
       return isBusy ? 'failed' : 'done';
     } catch {
       return 'failed';
     }
+  }
+
+  /** What was committed is durable in the WAL already: where folding it in fails, only a failed sync matters. */
+  #foldBack(): void {
+    const { log, checkpointed } = this.#look.get()!;
+    if (log < CHECKPOINT_PAGES || log <= checkpointed) return;
+    try {
+      this.#noticing(() => this.#db.pragma('wal_checkpoint(PASSIVE)'));
+    } catch (thrown) {
+      if (!(thrown instanceof Database.SqliteError)) throw thrown;
+    }
+  }
+
+  /** See unsynced.ts. */
+  #noticing<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (thrown) {
+      if (sqliteCode(thrown).endsWith('FSYNC')) this.#noticed();
+      throw thrown;
+    }
+  }
+
+  #noticed(): void {
+    this.#isUnsynced = true;
+    markUnsynced(this.#file);
   }
 
   sizeBytes(): number {
