@@ -42,22 +42,43 @@ export async function fillStore(backend: FileBackend, path: string, keys: number
 
 /** @throws when it ends without a report */
 export async function runCheck(store: string): Promise<CheckRun> {
-  const program = compiledProgram('src/agent/cli/main.ts', ['src']);
   const startMs = performance.now();
+  const { child, output } = await start(store, '--progress');
+  const peakBytes = await peakOf(child);
+  const { code } = await child.exited;
+  const seconds = (performance.now() - startMs) / 1000;
+  const said = child.output.slice(0, child.output.indexOf('{'));
+  const progress = said.split('\n').filter((line) => line !== '');
+  return { report: reportOf(child, output()), code, seconds, peakBytes, progress };
+}
+
+/** @returns whether anything was found, also that it is no store any more. @throws when it fails for another reason */
+export async function checkOnce(store: string): Promise<boolean> {
+  const { child, output } = await start(store);
+  await child.exited;
+  if (output() !== '') return reportOf(child, output()).errors > 0;
+  if (/"code":"(Corrupt|StateMismatch)"/.test(child.output)) return true;
+  throw new Error(`kv check: ${child.tail()}`);
+}
+
+async function start(
+  store: string,
+  ...more: string[]
+): Promise<{ child: Child; output: () => string }> {
+  const program = compiledProgram('src/agent/cli/main.ts', ['src']);
   let output = '';
-  const args = [program, 'kv', 'check', store, '--progress', '-o', 'json'];
+  const args = [program, 'kv', 'check', store, '-o', 'json', ...more];
   const child = await Child.start(process.execPath, args, {
     onStdout: (chunk) => {
       output += chunk;
     },
   });
-  const peakBytes = await peakOf(child);
-  const { code } = await child.exited;
-  const seconds = (performance.now() - startMs) / 1000;
-  if (output === '') throw new Error(`kv check ended with ${code}: ${child.tail()}`);
-  const said = child.output.slice(0, child.output.indexOf('{'));
-  const progress = said.split('\n').filter((line) => line !== '');
-  return { report: JSON.parse(output) as CheckReport, code, seconds, peakBytes, progress };
+  return { child, output: () => output };
+}
+
+function reportOf(child: Child, output: string): CheckReport {
+  if (output === '') throw new Error(`kv check ended without a report: ${child.tail()}`);
+  return JSON.parse(output) as CheckReport;
 }
 
 async function peakOf(child: Child): Promise<number> {

@@ -4,19 +4,19 @@
  */
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { inspectStore } from '../../src/engine/index.ts';
-import { HoldfastError } from '../../src/base/errors.ts';
+import { checkOnce } from './check-run.ts';
 import { damage, type Damage } from './damage.ts';
-import { checkStore } from './processes.ts';
+import { checkStore, WriterProcess } from './processes.ts';
 import { Random } from './random.ts';
 import { STORE_FILE, type FileBackend } from './store-files.ts';
 import { walCommits } from './wal-commits.ts';
-import type { Account } from './told.ts';
+import { Account } from './told.ts';
 
 export interface DamageOptions {
   readonly backend: FileBackend;
   /** Of a process that was killed. */
   readonly store: string;
+  /** All that was told of it. */
   readonly account: Account;
   /** A temporary one, for the copies. */
   readonly folder: string;
@@ -43,6 +43,43 @@ interface Target {
 
 /** Every so manieth place is in the WAL, where there is one. */
 const WAL_ONE_IN = 4;
+/** Enough that the log was compacted and the trees have branch pages. */
+const ACKS_FOLDED = 3000;
+const ACKS_IN_WAL = 300;
+
+/** A store with a folded and compacted past, and a WAL of a process that was killed. @returns its account */
+export async function makeKilledStore(
+  backend: FileBackend,
+  store: string,
+  folder: string,
+): Promise<Account> {
+  const account = new Account();
+  for (const [epoch, acks] of [
+    ['a', ACKS_FOLDED],
+    ['b', ACKS_IN_WAL],
+  ] as const) {
+    const of = { backend, path: store, seed: 1, epoch, compacts: true, account };
+    const writer = await WriterProcess.start(of);
+    try {
+      await writer.acknowledged(acks);
+    } finally {
+      await writer.kill();
+    }
+    account.addAll(writer.account);
+    if (epoch === 'b') break;
+    const listFile = path.join(folder, 'account');
+    // Who opens it and closes it folds the WAL in.
+    const { told } = await checkStore({
+      backend,
+      path: store,
+      account,
+      listFile,
+      epoch: 'folding',
+    });
+    account.addAll(told);
+  }
+  return account;
+}
 
 export async function damageStore(options: DamageOptions): Promise<DamageTotals> {
   const totals: DamageTotals = { places: 0, found: 0, harmless: 0, silent: [] };
@@ -56,7 +93,7 @@ export async function damageStore(options: DamageOptions): Promise<DamageTotals>
     cpSync(options.store, copy, { recursive: true });
     writeFileSync(path.join(copy, target.name), made.bytes);
     totals.places += 1;
-    if (await isFound(copy)) totals.found += 1;
+    if (await checkOnce(copy)) totals.found += 1;
     else {
       const messages = await readThrough(copy, options);
       if (messages.length === 0) totals.harmless += 1;
@@ -84,17 +121,6 @@ function damageOf({ bytes, end }: Target, random: Random, nth: number): Damage {
     if (isWhole) return made;
     if (made.kind === 'cut') continue;
     return { ...made, bytes: Buffer.concat([made.bytes, bytes.subarray(end)]) };
-  }
-}
-
-async function isFound(folder: string): Promise<boolean> {
-  try {
-    const { errors } = await inspectStore({ kind: 'check', folder });
-    return errors > 0;
-  } catch (thrown) {
-    // A file that is none of ours any more, or that kills who reads it.
-    if (thrown instanceof HoldfastError) return true;
-    throw thrown;
   }
 }
 

@@ -26,19 +26,31 @@ import { verify } from './verify.ts';
 const BACKENDS = ['sqlite', 'lmdb'] as const;
 const NEEDS = ['src/engine', 'src/base', 'test/crash/phases.ts', 'test/crash/values.ts'];
 
-/** What is done to the nth call of a kind; `+`: and to all that come after it. */
-const FAILURES: Readonly<Record<FileBackend, readonly string[]>> = {
-  sqlite: [
-    ...['fsync:error=EIO:when=2', 'fsync:error=EIO:when=5', 'fsync:error=EIO:when=4+'],
-    ...['pwrite64:error=EIO:when=1', 'pwrite64:error=EIO:when=40', 'pwrite64:error=EIO:when=30+'],
-    ...['pwrite64:error=ENOSPC:when=25', 'pwrite64:error=ENOSPC:when=25+'],
-  ],
-  lmdb: [
-    ...['fdatasync:error=EIO:when=2', 'fdatasync:error=EIO:when=5', 'fdatasync:error=EIO:when=4+'],
-    ...[1, 2, 3, 4, 5].map((when) => `pwrite64:error=EIO:when=${when}`),
-    ...['writev:error=EIO:when=3', 'writev:error=ENOSPC:when=2', 'writev:error=ENOSPC:when=3+'],
-  ],
+/** The calls that fail, and which of them; `+`: and all that come after it. */
+const FAILURES: Readonly<Record<FileBackend, Readonly<Record<string, readonly string[]>>>> = {
+  sqlite: {
+    'fsync:error=EIO': ['2', '5', '4+'],
+    'pwrite64:error=EIO': ['1', '40', '30+'],
+    'pwrite64:error=ENOSPC': ['25', '25+'],
+  },
+  lmdb: {
+    'fdatasync:error=EIO': ['2', '5', '4+'],
+    // Among these are pages, and the one that makes a commit count.
+    'pwrite64:error=EIO': ['1', '2', '3', '4', '5'],
+    'writev:error=EIO': ['3'],
+    'writev:error=ENOSPC': ['2', '3+'],
+  },
 };
+
+/** Of the database alone are the calls that fold a WAL in. */
+type Files = 'all files' | 'the database';
+
+function failuresOf(backend: FileBackend): (readonly [inject: string, of: Files])[] {
+  const all = Object.entries(FAILURES[backend]).flatMap(([call, whens]) =>
+    whens.map((when) => [`${call}:when=${when}`, 'all files'] as const),
+  );
+  return backend === 'lmdb' ? all : [...all, ['fsync:error=EIO:when=1', 'the database']];
+}
 
 describe.each(BACKENDS)('%s', (backend) => {
   let made: string;
@@ -49,9 +61,9 @@ describe.each(BACKENDS)('%s', (backend) => {
     before = Account.parse(output);
   });
 
-  const stepper = (store: string): string[] => {
+  const stepper = (store: string, skip = 'fold'): string[] => {
     const program = compiledProgram('test/crash/stepper.ts', NEEDS);
-    const args = ['--backend', backend, '--path', store, '--skip', 'fold', '--marks', '/'];
+    const args = ['--backend', backend, '--path', store, '--skip', skip, '--marks', '/'];
     return [process.execPath, program, ...args];
   };
 
@@ -80,14 +92,16 @@ describe.each(BACKENDS)('%s', (backend) => {
     return account;
   }
 
-  test.each(FAILURES[backend])('%s', async (inject) => {
+  test.each(failuresOf(backend))('%s of %s', async (inject, of) => {
     const folder = tempDir('failing');
     const store = path.join(folder, 'engine');
     cpSync(made, store, { recursive: true });
     const file = path.join(store, STORE_FILE[backend]);
     const log = path.join(folder, 'trace');
-    const files = [file, `${file}-wal`];
-    const { output, stderr, exit } = await trace(stepper(store), { files, inject, log });
+    const isFolding = of === 'the database';
+    const files = isFolding ? [file] : [file, `${file}-wal`];
+    const command = stepper(store, isFolding ? '' : 'fold');
+    const { output, stderr, exit } = await trace(command, { files, inject, log });
     expect(exit.signal).toBeNull();
     expect(readFileSync(log, 'utf8')).toContain('(INJECTED)');
     // A phase that met it was refused, with a code that says so.

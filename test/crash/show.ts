@@ -7,10 +7,8 @@ import { parseArgs } from 'node:util';
 import { formatBytes } from '../../src/base/bytes.ts';
 import { makeTempFolder, removeTempFolder } from '../support/temp-folder.ts';
 import { fillStore, runCheck, type CheckRun } from './check-run.ts';
-import { damageStore } from './damage-run.ts';
-import { WriterProcess } from './processes.ts';
+import { damageStore, makeKilledStore } from './damage-run.ts';
 import type { FileBackend } from './store-files.ts';
-import type { Account } from './told.ts';
 
 const HELP = `Usage: npm run show:kv-check -- [options]
 
@@ -22,8 +20,6 @@ const HELP = `Usage: npm run show:kv-check -- [options]
 Exit code 1: a whole store was called damaged, or damage was silent. 2: wrong usage.`;
 
 const BACKENDS = ['sqlite', 'lmdb'] as const;
-/** Enough that the log was compacted and the trees have branch pages. */
-const ACKS_BEFORE_KILL = 3000;
 const PROGRESS_EVERY = 50;
 
 interface Arguments {
@@ -59,28 +55,12 @@ function say(what: string, run: CheckRun): boolean {
   return run.code === 0 && errors === 0;
 }
 
-async function killed(backend: FileBackend, store: string): Promise<Account> {
-  const writer = await WriterProcess.start({
-    backend,
-    path: store,
-    seed: 1,
-    epoch: 'a',
-    compacts: true,
-  });
-  try {
-    await writer.acknowledged(ACKS_BEFORE_KILL);
-  } finally {
-    await writer.kill();
-  }
-  return writer.account;
-}
-
 async function show(backend: FileBackend, folder: string, asked: Arguments): Promise<boolean> {
   const large = path.join(folder, 'large');
   await fillStore(backend, large, asked.keys);
   const largeIsWhole = say(`${backend}, large`, await runCheck(large));
   const store = path.join(folder, 'killed');
-  const account = await killed(backend, store);
+  const account = await makeKilledStore(backend, store, folder);
   const killedIsWhole = say(`${backend}, killed while it wrote`, await runCheck(store));
   const totals = await damageStore({
     backend,

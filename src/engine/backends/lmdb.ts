@@ -202,7 +202,7 @@ class LmdbHandle implements StoreHandle {
       try {
         this.#root.transactionSync(() => this.#apply(writes));
       } catch (thrown) {
-        if (isFailedSync(thrown)) {
+        if (isFailedSync(thrown, this.#folder)) {
           this.#isUnsynced = true;
           markUnsynced(this.#file);
         }
@@ -263,10 +263,14 @@ function commitBytes(writes: readonly Write[]): number {
   return bytes;
 }
 
-/** See unsynced.ts. Of a write the library says where it was to go; a sync, and the meta page, have no such words. */
-function isFailedSync(thrown: unknown): boolean {
+/**
+ * See unsynced.ts. Of a write that fails the library says where it was to go; a sync, and the meta page, have
+ * no such words. Nor has a write that came out short, which is taken for one as long as the disk has room.
+ */
+function isFailedSync(thrown: unknown, folder: string): boolean {
   const code = thrown instanceof Error && 'code' in thrown ? Number(thrown.code) : 0;
-  return (code === EIO || code === ENOSPC) && !messageOf(thrown).includes('write page');
+  if (messageOf(thrown).includes('write page')) return false;
+  return code === ENOSPC || (code === EIO && freeBytes(folder) >= ROOM_BYTES_MIN);
 }
 
 function guard<T>(doing: string, folder: string, work: () => T): T {
