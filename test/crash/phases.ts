@@ -1,4 +1,7 @@
-/** What the stepper does, in this order. `open` is of a store that was killed: nothing when all phases run. */
+/**
+ * What the stepper does, in this order. `open` is of a store that was killed, `rewrite` of one whose sync
+ * failed before: nothing when all phases run.
+ */
 export const PHASES = [
   'make',
   'put',
@@ -14,6 +17,7 @@ export const PHASES = [
   'fold',
   'after',
   'open',
+  'rewrite',
   'close',
 ] as const;
 export type Phase = (typeof PHASES)[number];

@@ -202,7 +202,7 @@ async function watch(engine: Engine): Promise<void> {
   }
 }
 
-enter(values.only === 'open' ? 'open' : 'make');
+enter(values.only === 'open' || values.only === 'rewrite' ? values.only : 'make');
 const folder = values.path ?? '';
 const backend = await openBackend(values.backend as FileBackend, {
   path: folder,

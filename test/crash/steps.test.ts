@@ -8,7 +8,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import { killBackups } from './backup-steps.ts';
 import { killAtEveryStep } from './steps.ts';
 
-const PHASES = ['make', 'burst', 'revoke', 'compact', 'open', 'close'] as const;
+const PHASES = ['make', 'burst', 'revoke', 'compact', 'open', 'rewrite', 'close'] as const;
 
 describe.each(['sqlite', 'lmdb'] as const)('%s', (backend) => {
   test('killed at every step', async () => {

@@ -9,12 +9,18 @@ import { Child } from '../support/child.ts';
 import { compiledProgram } from '../support/compiled.ts';
 import { PHASES, type Phase } from './phases.ts';
 import { checkStore } from './processes.ts';
+import { markUnsynced } from '../../src/engine/backends/unsynced.ts';
 import { STORE_FILE, type FileBackend } from './store-files.ts';
 import { trace, type Call, type Traced } from './strace.ts';
 import { Account } from './told.ts';
 
 const NEEDS = ['src/engine', 'src/base', 'test/crash/phases.ts', 'test/crash/values.ts'];
 const MOMENTS = ['commit:before', 'commit:after', 'answer:after'] as const;
+/** Of all files that a backend ever makes beside its store. */
+const SUFFIXES = ['', '.new', '-wal.kept', '.unsynced', '.replacing'].concat(
+  ['', '.new'].flatMap((at) => ['-wal', '-journal', '-shm', '-lock'].map((side) => `${at}${side}`)),
+  ['', '-wal'].map((side) => `${side}.rewritten`),
+);
 /** Where nothing is: the names below it only mark phases in the trace. */
 const MARKS = '/holdfast-phase';
 
@@ -68,7 +74,7 @@ class Steps {
   async run(): Promise<void> {
     for (const phase of this.#options.phases) {
       await this.#prepare(phase);
-      const commits = !['make', 'open', 'close'].includes(phase);
+      const commits = !['make', 'open', 'rewrite', 'close'].includes(phase);
       for (const moment of commits ? MOMENTS : []) await this.#killAt(phase, moment);
       await this.#killInCalls(phase);
     }
@@ -107,6 +113,8 @@ class Steps {
     const { killed, output } = await this.#run(['--kill', `${phase}/begin`, ...skip]);
     if (!killed) throw new Error(`the stepper was not killed when ${phase} began`);
     this.#account = Account.parse(output);
+    if (phase === 'rewrite')
+      markUnsynced(path.join(this.#store, STORE_FILE[this.#options.backend]));
     renameSync(this.#store, this.#prepared);
   }
 
@@ -126,9 +134,7 @@ class Steps {
     const { backend, folder } = this.#options;
     this.#begin();
     const file = path.join(this.#store, STORE_FILE[backend]);
-    const names = ['', '.new'].flatMap((at) =>
-      ['', '-wal', '-journal', '-shm', '-lock'].map((suffix) => `${file}${at}${suffix}`),
-    );
+    const names = SUFFIXES.map((suffix) => `${file}${suffix}`);
     return trace([process.execPath, ...this.#command, '--only', phase], {
       files: [folder, this.#store, ...names, ...PHASES.map((one) => `${MARKS}/${one}`)],
       inject,
