@@ -72,6 +72,8 @@ export interface BackendOptions {
   /** The store's folder; made when missing. */
   readonly path: string;
   readonly durability: Durability;
+  /** It is only looked into: damage that its user would lose writes by is told elsewhere. */
+  readonly isCopy?: boolean;
   /** What a new store starts with; committed before the store gets its name. */
   readonly initial: () => readonly Write[];
   /**

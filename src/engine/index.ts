@@ -88,7 +88,7 @@ export {
   type NoLeader,
 } from './election.ts';
 export type { LockEngine } from './ticket.ts';
-export { inspectStore } from './inspect.ts';
+export { inspectStore, type InspectOptions } from './inspect.ts';
 export type { BackupSummary } from './backup.ts';
 export type { CheckReport } from './check.ts';
 export type { DumpLine } from './dump.ts';

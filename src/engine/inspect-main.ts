@@ -5,7 +5,7 @@ import { toHoldfastError } from '../base/errors.ts';
 import { linesOf } from '../base/lines.ts';
 import { restoreBackup, writeBackup } from './backup.ts';
 import { dumpLines } from './dump.ts';
-import { checkOffline, openOffline } from './offline.ts';
+import { checkOffline, openOffline, type CheckStage } from './offline.ts';
 import type { InspectJob, InspectMessage, InspectResults } from './inspect.ts';
 
 /** The agent and what it serves come first. */
@@ -23,7 +23,8 @@ async function run(
   scratch: string,
 ): Promise<InspectResults[keyof InspectResults]> {
   if (job.kind === 'check') {
-    return checkOffline(job.folder, scratch, { pid: job.pid, onProgress: progress() });
+    const onStage = (stage: CheckStage): void => tell({ type: 'stage', stage });
+    return checkOffline(job.folder, scratch, { pid: job.pid, onProgress: progress(), onStage });
   }
   if (job.kind === 'restore') {
     const lines = linesOf(createReadStream(job.file, 'utf8') as AsyncIterable<string>);
@@ -45,9 +46,13 @@ function progress(): (table: 'kv' | 'log' | 'meta', entries: number) => void {
     sum += entries;
     if (performance.now() - last < PROGRESS_MS) return;
     last = performance.now();
-    process.send!({ type: 'progress', table, entries: sum } satisfies InspectMessage);
+    tell({ type: 'progress', table, entries: sum });
     sum = 0;
   };
+}
+
+function tell(message: InspectMessage): void {
+  process.send!(message);
 }
 
 /** Resolves when the text is out, so that a slow reader costs no memory. */

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { HoldfastError, type ErrorBody } from '../base/errors.ts';
 import type { BackupSummary } from './backup.ts';
 import type { CheckReport } from './check.ts';
+import type { CheckStage } from './offline.ts';
 import type { Table } from './backend.ts';
 
 interface OfStore {
@@ -36,6 +37,7 @@ export interface InspectResults {
 }
 
 export type InspectMessage =
+  | { readonly type: 'stage'; readonly stage: CheckStage }
   | { readonly type: 'progress'; readonly table: Table; readonly entries: number }
   | { readonly type: 'result'; readonly result: InspectResults[keyof InspectResults] }
   | { readonly type: 'error'; readonly error: ErrorBody };
@@ -45,7 +47,9 @@ export interface InspectOptions {
   readonly output?: number | undefined;
   /** Ends the child. */
   readonly signal?: AbortSignal | undefined;
-  /** Entries of a table read so far; the log is read twice. */
+  /** A check has come so far. */
+  readonly onStage?: ((stage: CheckStage) => void) | undefined;
+  /** Entries of a table read since the last call; the log is read twice. */
   readonly onProgress?: ((table: Table, entries: number) => void) | undefined;
 }
 
@@ -69,12 +73,13 @@ export async function inspectStore<Kind extends keyof InspectResults>(
 
 function resultOf(
   child: ChildProcess,
-  { onProgress, signal }: InspectOptions,
+  { onProgress, onStage, signal }: InspectOptions,
 ): Promise<InspectResults[keyof InspectResults]> {
   return new Promise((resolve, reject) => {
     let last: InspectMessage | undefined;
     child.on('message', (message: InspectMessage) => {
       if (message.type === 'progress') onProgress?.(message.table, message.entries);
+      else if (message.type === 'stage') onStage?.(message.stage);
       else last = message;
     });
     child.on('error', (cause) => {

@@ -9,6 +9,9 @@ import type { Backend, BackendOptions } from './backend.ts';
 
 export type { FileBackend };
 
+/** What a check does, in this order; before the records come the files as a whole. */
+export type CheckStage = 'copy' | 'files' | 'records';
+
 /**
  * Opens a private copy of the store in `folder` (snapshot.ts). Closing it leaves the copy to the caller.
  * @param scratch an empty folder for the copy
@@ -36,11 +39,18 @@ export async function openOffline(folder: string, scratch: string, pid?: number)
 export async function checkOffline(
   folder: string,
   scratch: string,
-  options: CheckOptions & { readonly pid?: number | undefined } = {},
+  options: CheckOptions & {
+    readonly pid?: number | undefined;
+    readonly onStage?: (stage: CheckStage) => void;
+  } = {},
 ): Promise<CheckReport> {
+  const { onStage = (): void => undefined } = options;
   const place = findStore(folder, options.pid);
+  onStage('copy');
   await copyStore(place, scratch);
+  onStage('files');
   const ofFiles = fileProblems(place, scratch);
+  onStage('records');
   const ofRecords = await checkCopy(place.backend, scratch, options);
   const findings = new Findings(options.findingsMax);
   for (const { where, what, severity } of ofFiles) findings.add(where, what, severity);
@@ -76,6 +86,7 @@ function openCopy(name: FileBackend, path: string): Promise<Backend> {
   return openBackend(name, {
     path,
     durability: 'none',
+    isCopy: true,
     // It is there: a copy that vanished must not become an empty store.
     initial: () => {
       throw corrupt(`its copy in ${path} is gone`);

@@ -15,6 +15,7 @@ import { openMemory } from '../../src/engine/backends/memory.ts';
 import { openEngine, type Op } from '../../src/engine/index.ts';
 import { MiB } from '../../src/base/bytes.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { damage, PAGE_BYTES } from './damage.ts';
 import { WriterProcess } from './processes.ts';
 import { Random } from './random.ts';
 import { contents, fill, makeStore, refusal, STORE_FILE } from './store-files.ts';
@@ -31,7 +32,6 @@ import type { StoredHead } from '../../src/engine/record.ts';
 import type { Ack } from './workload.ts';
 
 const BACKENDS = ['sqlite', 'lmdb'] as const;
-const PAGE_BYTES = 4096;
 const DAMAGES = 200;
 const COPIES = 8;
 
@@ -82,7 +82,7 @@ describe.each(BACKENDS)('%s', (backend) => {
     let found = 0;
     for (let i = 0; i < DAMAGES; i += 1) {
       const folder = tempDir('damaged');
-      writeFileSync(path.join(folder, STORE_FILE[backend]), damaged(bytes, random, i));
+      writeFileSync(path.join(folder, STORE_FILE[backend]), damage(bytes, random, i).bytes);
       const { errors } = await checkOffline(folder, tempDir('scratch')).catch(() => ({
         errors: 1,
       }));
@@ -101,7 +101,6 @@ describe.each(BACKENDS)('%s', (backend) => {
       path: folder,
       seed: 5,
       epoch: 'a',
-      after: 0,
       compacts: true,
     });
     const seen = new Set<number>();
@@ -146,36 +145,20 @@ describe.each(BACKENDS)('%s', (backend) => {
   }, 120_000);
 });
 
-function damaged(bytes: Buffer, random: Random, i: number): Buffer {
-  const copy = Buffer.from(bytes);
-  const pages = bytes.length / PAGE_BYTES;
-  const at = random.below(pages - 1) * PAGE_BYTES;
-  switch (i % 5) {
-    case 0:
-      copy[random.below(bytes.length)]! ^= 1 << random.below(8);
-      return copy;
-    case 1:
-      return copy.subarray(0, random.below(bytes.length));
-    case 2:
-      bytes.copy(copy, at, at + PAGE_BYTES, at + 2 * PAGE_BYTES);
-      bytes.copy(copy, at + PAGE_BYTES, at, at + PAGE_BYTES);
-      return copy;
-    case 3:
-      return copy.fill(0, at, at + PAGE_BYTES);
-    default:
-      return copy.fill(random.below(256), at + random.below(PAGE_BYTES - 32), at + PAGE_BYTES);
-  }
-}
-
 describe('a WAL damaged in its middle', () => {
   const FRAME_BYTES = PAGE_BYTES + 24;
 
+  const AT = 32 + 40 * FRAME_BYTES;
+  const flip = (bytes: Buffer, at: number): void => void (bytes[at]! ^= 4);
+  const zero = (bytes: Buffer, at: number): void => void bytes.fill(0, at, at + 2 * PAGE_BYTES);
+
   test.each([
-    ['its header', 17, 0],
-    ["a frame's page", 32 + 40 * FRAME_BYTES + 2000, 41],
-    ["a frame's checksum", 32 + 40 * FRAME_BYTES + 17, 41],
-    ["a frame's salt", 32 + 40 * FRAME_BYTES + 9, 41],
-  ])('%s: what SQLite silently leaves out is an error', async (_what, at, frame) => {
+    ['its header', 17, flip, 0],
+    ["a frame's page", AT + 2000, flip, 41],
+    ["a frame's checksum", AT + 17, flip, 41],
+    ["a frame's salt", AT + 9, flip, 41],
+    ['three frames zeroed', AT + 100, zero, 41],
+  ])('%s: what SQLite silently leaves out is an error', async (_what, at, damageIt, frame) => {
     const folder = tempDir('wal');
     const live = path.join(folder, 'live');
     const dead = path.join(folder, 'dead');
@@ -190,13 +173,17 @@ describe('a WAL damaged in its middle', () => {
     const wal = path.join(dead, 'store.db-wal');
     expect(statSync(wal).size).toBeGreaterThan(32 + 100 * FRAME_BYTES);
     const bytes = readFileSync(wal);
-    bytes[at]! ^= 4;
+    damageIt(bytes, at);
     writeFileSync(wal, bytes);
     const { findings } = await check(dead);
     expect(findings[0]).toMatchObject({ severity: 'error', where: 'store.db-wal' });
     expect(findings[0]!.what).toContain(frame === 0 ? 'header' : `frame ${frame} of`);
+    // No agent goes on without it, nor writes over it.
+    const before = contents(dead);
+    expect(await refusal('sqlite', dead)).toMatchObject({ code: 'Corrupt' });
+    expect(contents(dead)).toEqual(before);
     // Cut off there, as a crash leaves it, nothing tells.
-    writeFileSync(wal, bytes.subarray(0, 32 + 40 * FRAME_BYTES + 100));
+    writeFileSync(wal, bytes.subarray(0, AT + 100));
     if (frame > 0) expect(await check(dead)).toMatchObject({ errors: 0, warnings: 0 });
   });
 });

@@ -3,13 +3,16 @@ import { writeFileSync } from 'node:fs';
 import { Child, type ChildExit } from '../support/child.ts';
 import { compiledProgram } from '../support/compiled.ts';
 import type { BackendName } from '../../src/engine/index.ts';
+import { noFaults } from './faults.ts';
+import { Account, type Ack, type Told } from './told.ts';
 import type { Report } from './checker.ts';
-import type { Ack } from './workload.ts';
 
+const inCrash = (name: string): string => `test/crash/${name}.ts`;
 const NEEDS = [
   'src/engine',
   'src/base',
-  ...['random', 'verify', 'workload'].map((name) => `test/crash/${name}.ts`),
+  ...['faults', 'lease-work', 'random', 'told', 'values', 'verify', 'verify-leases'].map(inCrash),
+  ...['verify-watch', 'workload'].map(inCrash),
 ];
 const program = (name: string): string => compiledProgram(`test/crash/${name}.ts`, NEEDS);
 
@@ -19,25 +22,37 @@ export interface WriterOptions {
   readonly seed: number;
   /** No two writers of one store may share it. */
   readonly epoch: string;
-  /** The last acknowledged revision; what is found after it is told as acknowledged. */
-  readonly after: number;
+  /** What was told of the store so far; what is found after it is told as acknowledged. */
+  readonly account?: Account;
   readonly durability?: 'commit' | 'none';
   readonly compacts?: boolean;
+  /** The control: acknowledges before it writes. */
+  readonly early?: boolean;
 }
 
 export class WriterProcess {
-  /** Acknowledged so far, in the order it was told. */
-  readonly acks: Ack[] = [];
+  /** What it told so far. */
+  readonly account = new Account();
   #rest = '';
   #opened = false;
   #child: Child | undefined;
   #waiting: { readonly count: number; readonly resolve: () => void } | undefined;
 
+  /** Acknowledged so far, in the order it was told. */
+  get acks(): readonly Ack[] {
+    return this.account.acks;
+  }
+
   /** Resolves when the store is open. @throws with the writer's output when it can't be opened */
   static async start(options: WriterOptions): Promise<WriterProcess> {
     const writer = await WriterProcess.spawn(options);
-    await writer.#child!.waitUntil('the store is open', () => writer.#opened);
+    await writer.opened();
     return writer;
+  }
+
+  /** Resolves when its store is open. @throws with its output when it ends before */
+  opened(): Promise<void> {
+    return this.#child!.waitUntil('the store is open', () => this.#opened);
   }
 
   /** Resolves when the process runs, before it has opened or made anything. */
@@ -48,10 +63,12 @@ export class WriterProcess {
       path: options.path,
       seed: `${options.seed}`,
       epoch: options.epoch,
-      after: `${options.after}`,
+      after: `${options.account?.revision ?? 0}`,
+      seen: `${options.account?.lastSeen ?? 0}`,
       durability: options.durability ?? 'commit',
     }).flatMap(([name, value]) => [`--${name}`, value]);
     if (options.compacts) args.push('--compact');
+    if (options.early) args.push('--early');
     writer.#child = await Child.start(process.execPath, [program('writer'), ...args], {
       onStdout: (chunk) => writer.#read(chunk),
     });
@@ -63,7 +80,7 @@ export class WriterProcess {
     this.#rest = lines.pop()!;
     for (const line of lines) {
       if (line === 'open') this.#opened = true;
-      else if (line.startsWith('{')) this.acks.push(JSON.parse(line) as Ack);
+      else if (line.startsWith('{')) this.account.add(JSON.parse(line) as Told);
     }
     if (this.acks.length >= (this.#waiting?.count ?? Infinity)) this.#waiting?.resolve();
   }
@@ -82,6 +99,15 @@ export class WriterProcess {
     await Promise.race([reached, ended]);
   }
 
+  /** Stops it in its tracks; `resume` or `kill` has to follow. */
+  pause(): void {
+    this.#child!.signal('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child!.signal('SIGCONT');
+  }
+
   /** SIGKILL. What it printed before is in `acks` when this resolves. */
   async kill(): Promise<ChildExit> {
     return this.#child!.kill();
@@ -91,17 +117,17 @@ export class WriterProcess {
 export interface CheckOptions {
   readonly backend: BackendName;
   readonly path: string;
-  readonly acks: readonly Ack[];
-  /** Where the list for the checker may be written; not on the disk under test. */
+  readonly account: Account;
+  /** Where the account may be written for the checker; not on the disk under test. */
   readonly listFile: string;
   readonly epoch: string;
 }
 
 /** A store that can't be opened, or kills who opens it, has lost everything. */
 export async function checkStore(options: CheckOptions): Promise<Report> {
-  const { backend, path, acks, listFile, epoch } = options;
-  writeFileSync(listFile, acks.map((ack) => `${JSON.stringify(ack)}\n`).join(''));
-  const args = ['--backend', backend, '--path', path, '--acks', listFile, '--epoch', epoch];
+  const { backend, path, account, listFile, epoch } = options;
+  writeFileSync(listFile, account.lines());
+  const args = ['--backend', backend, '--path', path, '--account', listFile, '--epoch', epoch];
   const child = await Child.start(process.execPath, [program('checker'), ...args]);
   const { code, signal } = await child.exited;
   if (code === 0) return JSON.parse(child.output) as Report;
@@ -110,9 +136,10 @@ export async function checkStore(options: CheckOptions): Promise<Report> {
     revision: 0,
     compacted: 0,
     phantoms: 0,
-    lost: acks.length,
+    lost: account.acks.length,
     broken: 1,
+    faults: noFaults(),
     messages,
-    acks: [],
+    told: [],
   };
 }

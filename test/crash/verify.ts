@@ -1,11 +1,11 @@
 /** Holds a reopened store against what was acknowledged before: a phantom may be there, a hole may not. */
 import { CHANGES_REVISIONS_MAX } from '../../src/engine/index.ts';
+import { Check, type Fault } from './faults.ts';
+import { checkLeases } from './verify-leases.ts';
+import { checkSeen } from './verify-watch.ts';
 import { GROUP_KEYS, serialOf } from './workload.ts';
 import type { Change, ChangeSet, Engine, KeyValue } from '../../src/engine/index.ts';
-import type { Ack } from './workload.ts';
-
-/** Messages kept: enough to see what kind of damage it is. */
-const MESSAGES_MAX = 10;
+import type { Ack, AckedOp, LeaseTold, Seen } from './told.ts';
 
 export interface Verdict {
   readonly revision: number;
@@ -14,19 +14,31 @@ export interface Verdict {
   readonly phantoms: number;
   /** Acknowledged writes that are not there, or not as they were acknowledged. */
   readonly lost: number;
-  /** What contradicts itself: a gap in the log, half a transaction, a value that isn't one of ours. */
+  /** What contradicts itself, by what it is, and all of it: a gap in the log, half a transaction … */
+  readonly faults: Readonly<Record<Fault, number>>;
   readonly broken: number;
   /** What was found, the first few. */
   readonly messages: readonly string[];
 }
 
-export async function verify(engine: Engine, acks: readonly Ack[]): Promise<Verdict> {
+/** What was told beside the acknowledgements: leases, and what a watch has shown. */
+export interface AlsoTold {
+  readonly leases?: readonly LeaseTold[];
+  readonly seen?: readonly Seen[];
+}
+
+export async function verify(
+  engine: Engine,
+  acks: readonly Ack[],
+  { leases = [], seen = [] }: AlsoTold = {},
+): Promise<Verdict> {
   const check = new Check();
   const { revision, compactedRevision, keys } = await engine.stats();
   const log = await readLog(engine, compactedRevision, revision, check);
   const state = new Map((await engine.list('')).kvs.map((kv) => [kv.key, kv]));
   const lastChange = lastChanges(log);
-  if (state.size !== keys) check.broken(`${state.size} keys listed, the head counts ${keys}`);
+  if (state.size !== keys)
+    check.broken('log', `${state.size} keys listed, the head counts ${keys}`);
   checkRevisionsUnique(acks, check);
   checkAcknowledged(
     acks,
@@ -36,6 +48,8 @@ export async function verify(engine: Engine, acks: readonly Ack[]): Promise<Verd
   checkValues(state, revision, check);
   checkLogAgainstState(lastChange, compactedRevision, state, check);
   checkGroups(log, state, check);
+  await checkLeases(engine, state, leases, check);
+  checkSeen(seen, { revision, compacted: compactedRevision, log }, check);
   const last = acks.reduce((max, ack) => Math.max(max, ack.revision), 0);
   return {
     revision,
@@ -45,32 +59,18 @@ export async function verify(engine: Engine, acks: readonly Ack[]): Promise<Verd
   };
 }
 
-class Check {
-  #lost = 0;
-  #broken = 0;
-  readonly #messages: string[] = [];
-
-  lost(message: string): void {
-    this.#lost += 1;
-    this.#say(`lost: ${message}`);
-  }
-
-  broken(message: string): void {
-    this.#broken += 1;
-    this.#say(`broken: ${message}`);
-  }
-
-  counts(): Pick<Verdict, 'lost' | 'broken' | 'messages'> {
-    return { lost: this.#lost, broken: this.#broken, messages: this.#messages };
-  }
-
-  #say(message: string): void {
-    if (this.#messages.length < MESSAGES_MAX) this.#messages.push(message);
-  }
+/** A revision whose answer never came, as if it had. */
+export function phantomOf({ revision, changes }: ChangeSet): Ack {
+  const ops = changes.map(({ type, kv }): AckedOp => {
+    if (type === 'delete') return [kv.key, null];
+    const serial = serialOf(kv.key, kv.value) ?? '';
+    return kv.lease === undefined ? [kv.key, serial] : [kv.key, serial, kv.lease];
+  });
+  return { revision, ops };
 }
 
-type Log = ReadonlyMap<number, ChangeSet>;
-type State = ReadonlyMap<string, KeyValue>;
+export type Log = ReadonlyMap<number, ChangeSet>;
+export type State = ReadonlyMap<string, KeyValue>;
 /** What the log ends with, per key. */
 type LastChanges = ReadonlyMap<string, Change>;
 
@@ -84,12 +84,13 @@ async function readLog(
   for (let at = compacted; at < revision;) {
     const page = await engine.changes(at, CHANGES_REVISIONS_MAX);
     for (const set of page) {
-      if (set.revision !== at + 1) check.broken(`the log goes from ${at} to ${set.revision}`);
+      if (set.revision !== at + 1)
+        check.broken('log', `the log goes from ${at} to ${set.revision}`);
       log.set(set.revision, set);
       at = set.revision;
     }
     if (page.length === 0) {
-      check.broken(`the log ends at ${at}, the store is at ${revision}`);
+      check.broken('log', `the log ends at ${at}, the store is at ${revision}`);
       break;
     }
   }
@@ -99,7 +100,8 @@ async function readLog(
 function checkRevisionsUnique(acks: readonly Ack[], check: Check): void {
   const seen = new Set<number>();
   for (const { revision } of acks) {
-    if (seen.has(revision)) check.broken(`revision ${revision} was acknowledged twice`);
+    if (seen.has(revision))
+      check.broken('revision reused', `revision ${revision} was acknowledged twice`);
     seen.add(revision);
   }
 }
@@ -125,13 +127,13 @@ function checkAcknowledged(
     }
   }
   for (const [key, { revision, ops }] of lastOfKey) {
-    const serial = ops.find(([of]) => of === key)![1];
+    const [, serial, lease] = ops.find(([of]) => of === key)!;
     const found = store.state.get(key);
     // Changed again, acknowledged or not: that this agrees with the log is checked elsewhere.
     const now = found?.modRevision ?? store.lastChange.get(key)?.kv.modRevision ?? 0;
     if (now > revision) continue;
     const asAcknowledged = found
-      ? now === revision && serialOf(key, found.value) === serial
+      ? now === revision && serialOf(key, found.value) === serial && found.lease === lease
       : serial === null;
     if (!asAcknowledged) check.lost(`${key} is not as acknowledged at revision ${revision}`);
   }
@@ -147,18 +149,19 @@ function lastChanges(log: Log): LastChanges {
 
 function sameAs(set: ChangeSet | undefined, ack: Ack): boolean {
   if (set?.changes.length !== ack.ops.length) return false;
-  return ack.ops.every(([key, serial], i) => {
+  return ack.ops.every(([key, serial, lease], i) => {
     const { type, kv } = set.changes[i]!;
-    if (kv.key !== key) return false;
+    if (kv.key !== key || kv.lease !== lease) return false;
     return serial === null ? type === 'delete' : serialOf(key, kv.value) === serial;
   });
 }
 
 function checkValues(state: State, revision: number, check: Check): void {
   for (const { key, value, modRevision } of state.values()) {
-    if (serialOf(key, value) === undefined) check.broken(`${key} holds what nobody wrote`);
+    if (serialOf(key, value) === undefined)
+      check.broken('half-visible', `${key} holds what nobody wrote`);
     if (modRevision > revision)
-      check.broken(`${key} is at ${modRevision}, the store at ${revision}`);
+      check.broken('log', `${key} is at ${modRevision}, the store at ${revision}`);
   }
 }
 
@@ -178,11 +181,18 @@ function checkLogAgainstState(
           found.createRevision === kv.createRevision &&
           found.version === kv.version &&
           Buffer.compare(found.value, kv.value) === 0;
-    if (!same) check.broken(`${key} is not what the log ends with at revision ${kv.modRevision}`);
+    if (!same)
+      check.broken(
+        'half-visible',
+        `${key} is not what the log ends with at revision ${kv.modRevision}`,
+      );
   }
   for (const { key, modRevision } of state.values()) {
     if (modRevision > compacted && !lastChange.has(key)) {
-      check.broken(`${key} has no log entry at ${modRevision}, the log begins after ${compacted}`);
+      check.broken(
+        'half-visible',
+        `${key} has no log entry at ${modRevision}, the log begins after ${compacted}`,
+      );
     }
   }
 }
@@ -191,7 +201,10 @@ function checkGroups(log: Log, state: State, check: Check): void {
   for (const { revision, changes } of log.values()) {
     const ofGroups = changes.filter(({ kv }) => kv.key.startsWith('group/'));
     if (ofGroups.length % GROUP_KEYS !== 0) {
-      check.broken(`log record ${revision} has ${ofGroups.length} of ${GROUP_KEYS} group keys`);
+      check.broken(
+        'half-visible',
+        `log record ${revision} has ${ofGroups.length} of ${GROUP_KEYS} group keys`,
+      );
     }
   }
   const groups = new Map<string, KeyValue[]>();
@@ -202,7 +215,10 @@ function checkGroups(log: Log, state: State, check: Check): void {
   for (const [group, kvs] of groups) {
     const serials = new Set(kvs.map(({ key, value }) => serialOf(key, value)));
     if (kvs.length !== GROUP_KEYS || serials.size !== 1) {
-      check.broken(`group ${group} is half written: ${kvs.length} keys, ${serials.size} serials`);
+      check.broken(
+        'half-visible',
+        `group ${group} is half written: ${kvs.length} keys, ${serials.size} serials`,
+      );
     }
   }
 }

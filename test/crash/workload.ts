@@ -1,20 +1,13 @@
-/**
- * What the writer of the crash tests writes, and how it says what was acknowledged.
- *
- * A value follows from its key and its serial, so an acknowledgement needs only the serial, and any
- * value found later proves by itself that it is whole and belongs to its key.
- */
-import { crc32 } from 'node:zlib';
+/** What the writer of the crash tests writes: several callers at once, over all that the engine does. */
 import { HoldfastError } from '../../src/base/errors.ts';
-import { KiB } from '../../src/base/bytes.ts';
 import type { Engine, Op } from '../../src/engine/index.ts';
+import { LeaseWork } from './lease-work.ts';
 import type { Random } from './random.ts';
+import { valueOf } from './values.ts';
+import type { AckedOp, Told } from './told.ts';
 
-/** One acknowledged revision: what each key became, null for a delete. One JSON line of the writer. */
-export interface Ack {
-  readonly revision: number;
-  readonly ops: ReadonlyArray<readonly [key: string, serial: string | null]>;
-}
+export type { Ack } from './told.ts';
+export { serialOf, valueOf } from './values.ts';
 
 /** Keys of one group are only ever written by one transaction, all of them with one serial. */
 export const GROUP_KEYS = 8;
@@ -22,26 +15,9 @@ const GROUPS = 6;
 const SMALL_KEYS = 300;
 const COUNTERS = 10;
 const BURST_MAX = 64;
-/** Revisions the compactor leaves, and the rounds of a lone writer between its runs (on average). */
-const LOG_KEPT = 300;
+/** Revisions the compactor leaves (more than a pipe holds in acknowledgements), and the rounds of a lone writer between its runs (on average). */
+const LOG_KEPT = 1000;
 const COMPACT_EVERY = 10;
-
-export function valueOf(key: string, serial: string): Uint8Array {
-  const head = `${key} ${serial} `;
-  const hash = crc32(head);
-  const sizes = [100, 100, 100, 100, 100, 1000, 1000, 4 * KiB, 9 * KiB, 40 * KiB];
-  const value = Buffer.alloc(head.length + (hash % sizes[hash % sizes.length]!), `${hash} `);
-  value.write(head);
-  return value;
-}
-
-/** The serial of a value, undefined when it is not exactly what was written for `key`. */
-export function serialOf(key: string, value: Uint8Array): string | undefined {
-  const start = Buffer.from(value.buffer, value.byteOffset, Math.min(value.length, 200)).toString();
-  const serial = start.split(' ', 2)[1];
-  if (serial === undefined || Buffer.compare(valueOf(key, serial), value) !== 0) return undefined;
-  return serial;
-}
 
 export function groupKeys(group: number): string[] {
   return Array.from({ length: GROUP_KEYS }, (_, i) => `group/${group}/${i}`);
@@ -52,7 +28,8 @@ export class Workload {
   readonly #random: Random;
   readonly #epoch: string;
   readonly #compacts: boolean;
-  readonly #acknowledged: (ack: Ack) => void;
+  readonly #tell: (told: Told) => void;
+  readonly #leases: LeaseWork;
   #serials = 0;
 
   /** @param epoch makes the serials of this process its own */
@@ -61,13 +38,14 @@ export class Workload {
     random: Random;
     epoch: string;
     compacts: boolean;
-    acknowledged: (ack: Ack) => void;
+    tell: (told: Told) => void;
   }) {
     this.#engine = options.engine;
     this.#random = options.random;
     this.#epoch = options.epoch;
     this.#compacts = options.compacts;
-    this.#acknowledged = options.acknowledged;
+    this.#tell = options.tell;
+    this.#leases = new LeaseWork({ ...options, serial: () => this.#serial() });
   }
 
   /** Several callers at once, so that commits carry several of them. Ends only by an error. */
@@ -77,6 +55,9 @@ export class Workload {
       () => this.#lone(),
       () => this.#burst(),
       () => this.#group(),
+      () => this.#group(),
+      () => this.#leases.step(),
+      () => this.#leases.step(),
     ];
     await Promise.all(
       loops.map(async (step) => {
@@ -84,6 +65,24 @@ export class Workload {
       }),
     );
     throw new Error('unreachable: the loops have no end');
+  }
+
+  /**
+   * The control of the kill test, which has to lose: it says of each put that it is acknowledged before it
+   * asks for it. Nobody else writes, so the revisions are known beforehand.
+   */
+  async runEarly(): Promise<never> {
+    for (;;) {
+      const next = this.#engine.revision + 1;
+      const count = 1 + this.#random.below(BURST_MAX);
+      const puts = Array.from({ length: count }, (_, i) => {
+        const key = `small/${this.#random.below(SMALL_KEYS)}`;
+        const serial = this.#serial();
+        this.#tell({ revision: next + i, ops: [[key, serial]] });
+        return this.#engine.put(key, valueOf(key, serial));
+      });
+      await Promise.all(puts);
+    }
   }
 
   async #lone(): Promise<void> {
@@ -100,25 +99,21 @@ export class Workload {
   async #put(key: string): Promise<void> {
     const serial = this.#serial();
     const revision = await this.#engine.put(key, valueOf(key, serial));
-    this.#acknowledged({ revision, ops: [[key, serial]] });
+    this.#tell({ revision, ops: [[key, serial]] });
   }
 
   async #swap(key: string): Promise<void> {
     const serial = this.#serial();
     const ifRevision = (await this.#engine.get(key))?.modRevision ?? 0;
-    try {
-      const revision = await this.#engine.put(key, valueOf(key, serial), { ifRevision });
-      this.#acknowledged({ revision, ops: [[key, serial]] });
-    } catch (thrown) {
-      // The other lone writer was faster: that is what comparing is for.
-      const codes = ['KeyModified', 'KeyExists'];
-      if (!(thrown instanceof HoldfastError && codes.includes(thrown.code))) throw thrown;
-    }
+    const revision = await unlessModified(() =>
+      this.#engine.put(key, valueOf(key, serial), { ifRevision }),
+    );
+    if (revision !== undefined) this.#tell({ revision, ops: [[key, serial]] });
   }
 
   async #delete(key: string): Promise<void> {
     const revision = await this.#engine.delete(key);
-    if (revision !== undefined) this.#acknowledged({ revision, ops: [[key, null]] });
+    if (revision !== undefined) this.#tell({ revision, ops: [[key, null]] });
   }
 
   async #burst(): Promise<void> {
@@ -127,20 +122,34 @@ export class Workload {
     await Promise.all(keys.map((key) => this.#put(key)));
   }
 
+  /** All keys of a group, or none, as long as nobody else changed it meanwhile. */
   async #group(): Promise<void> {
     const keys = groupKeys(this.#random.below(GROUPS));
     const serial = this.#random.below(5) === 0 ? null : this.#serial();
-    const there = (await this.#engine.get(keys[0]!)) !== undefined;
+    const there = await this.#engine.get(keys[0]!);
     if (serial === null && !there) return;
     const ops = keys.map((key): Op =>
       serial === null ? { type: 'delete', key } : { type: 'put', key, value: valueOf(key, serial) },
     );
-    const revision = await this.#engine.txn([], ops);
-    this.#acknowledged({ revision, ops: keys.map((key) => [key, serial] as const) });
+    const condition = { key: keys[0]!, modRevision: there?.modRevision ?? 0 };
+    const revision = await unlessModified(() => this.#engine.txn([condition], ops));
+    if (revision === undefined) return;
+    this.#tell({ revision, ops: keys.map((key): AckedOp => [key, serial]) });
   }
 
   #serial(): string {
     this.#serials += 1;
     return `${this.#epoch}.${this.#serials}`;
+  }
+}
+
+/** Undefined when the other writer was faster: that is what comparing is for. */
+async function unlessModified(write: () => Promise<number>): Promise<number | undefined> {
+  try {
+    return await write();
+  } catch (thrown) {
+    const codes = ['KeyModified', 'KeyExists'];
+    if (thrown instanceof HoldfastError && codes.includes(thrown.code)) return undefined;
+    throw thrown;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The process that gets killed: opens a store and writes until then. Prints `open` and one JSON line
- * for each acknowledged revision, by a write(2) of its own, so what was printed survives SIGKILL.
+ * The process that gets killed: opens a store, watches all of it, and writes until then. Prints `open` and
+ * what told.ts says, each by a write(2) of its own, so what was printed survives SIGKILL.
  * First come the phantoms: what it finds after the last acknowledged revision, written by the one before
  * it, is as good as acknowledged from then on.
  */
@@ -8,7 +8,9 @@ import { writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { openEngine, type BackendName } from '../../src/engine/index.ts';
 import { Random } from './random.ts';
-import { serialOf, Workload, type Ack } from './workload.ts';
+import { digestOf, tell } from './told.ts';
+import { phantomOf } from './verify.ts';
+import { Workload } from './workload.ts';
 
 const { values } = parseArgs({
   options: {
@@ -18,7 +20,9 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     epoch: { type: 'string' },
     after: { type: 'string' },
+    seen: { type: 'string' },
     compact: { type: 'boolean' },
+    early: { type: 'boolean' },
   },
 });
 
@@ -27,22 +31,22 @@ const engine = await openEngine({
   path: values.path ?? '',
   unsafeDurability: values.durability === 'none' ? 'none' : 'commit',
 });
-function tell(ack: Ack): void {
-  writeSync(1, `${JSON.stringify(ack)}\n`);
+
+async function watch(): Promise<void> {
+  const { signal } = new AbortController();
+  for await (const set of engine.watch('', { from: Number(values.seen) + 1, signal })) {
+    tell({ seen: set.revision, crc: digestOf(set) });
+  }
 }
 
-for (const { revision, changes } of await engine.changes(Number(values.after), 1000)) {
-  const ops = changes.map(
-    ({ type, kv }) =>
-      [kv.key, type === 'delete' ? null : (serialOf(kv.key, kv.value) ?? '')] as const,
-  );
-  tell({ revision, ops });
-}
+const watching = watch();
+for (const set of await engine.changes(Number(values.after), 1000)) tell(phantomOf(set));
 writeSync(1, 'open\n');
-await new Workload({
+const workload = new Workload({
   engine,
   random: new Random(Number(values.seed)),
   epoch: values.epoch ?? '',
   compacts: values.compact ?? false,
-  acknowledged: tell,
-}).run();
+  tell,
+});
+await Promise.all([watching, values.early ? workload.runEarly() : workload.run()]);

@@ -1,18 +1,21 @@
-/** Cuts under a writing engine: each round lets a writer go on, cuts, and checks what the cut left. */
+/** Cuts under a writing engine, which goes on when what a cut left is checked. */
 import { rmSync } from 'node:fs';
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Random } from '../crash/random.ts';
 import { checkStore, WriterProcess } from '../crash/processes.ts';
 import type { BackendName } from '../../src/engine/index.ts';
-import type { Ack } from '../crash/workload.ts';
+import { Account } from '../crash/told.ts';
 import type { Rig } from './rig.ts';
 
 /** The store's folder on the disk. */
 const STORE = 'engine';
 /** A store lives through this many cuts, so that old stores with compacted logs are cut as well as young ones. */
 const CUTS_PER_STORE = 10;
-/** The cut comes after 1 to this many further acknowledgements: a tenth of a second to one. */
-const ACKS_BETWEEN_CUTS_MAX = 1500;
+/** A writer writes on through this many; then it is killed, and the next one finds what it left. */
+const CUTS_PER_WRITER = 5;
+/** The cut comes after 1 to this many further acknowledgements: up to half a second. */
+const ACKS_BETWEEN_CUTS_MAX = 1000;
 
 export interface CutsOptions {
   readonly rig: Rig;
@@ -21,7 +24,7 @@ export interface CutsOptions {
   readonly durability: 'commit' | 'none';
   readonly cuts: number;
   readonly seed: number;
-  /** Stops between two rounds. */
+  /** Stops between two cuts. */
   readonly signal?: AbortSignal;
   /** After each cut, with what was found at it. */
   readonly progress?: (totals: Totals, messages: readonly string[]) => void;
@@ -29,7 +32,7 @@ export interface CutsOptions {
 
 export interface Totals {
   cuts: number;
-  /** Different writes that were acknowledged before a cut. */
+  /** Different writes that were acknowledged while the power was cut again and again. */
   acknowledged: number;
   /** Of these, missing after the cut. A store that can't be opened has lost all. */
   lost: number;
@@ -43,7 +46,17 @@ export interface Totals {
 }
 
 export async function cutEngine(options: CutsOptions): Promise<Totals> {
-  const totals: Totals = {
+  const cuts = new Cuts(options);
+  try {
+    while (cuts.totals.cuts < options.cuts && !options.signal?.aborted) await cuts.next();
+    return cuts.totals;
+  } finally {
+    await cuts.end();
+  }
+}
+
+class Cuts {
+  readonly totals: Totals = {
     cuts: 0,
     acknowledged: 0,
     lost: 0,
@@ -52,63 +65,90 @@ export async function cutEngine(options: CutsOptions): Promise<Totals> {
     compacted: 0,
     messages: [],
   };
-  const random = new Random(options.seed);
-  // What the control lost once would be counted again at each later cut.
-  const cutsPerStore = options.durability === 'none' ? 1 : CUTS_PER_STORE;
-  let acks: Ack[] = [];
-  for (let round = 0; round < options.cuts && !options.signal?.aborted; round += 1) {
-    if (round % cutsPerStore === 0) {
-      acks = [];
-      rmSync(path.join(options.rig.folder, STORE), { recursive: true, force: true });
-    }
-    const before = totals.messages.length;
-    acks = await cutOnce(options, { round, random, acks }, totals);
-    options.progress?.(totals, totals.messages.slice(before));
+  readonly #options: CutsOptions;
+  readonly #random: Random;
+  /** Of the store that is cut now, from writers that were killed. */
+  #account = new Account();
+  #writer: WriterProcess | undefined;
+
+  constructor(options: CutsOptions) {
+    this.#options = options;
+    this.#random = new Random(options.seed);
   }
-  rmSync(path.join(options.rig.folder, STORE), { recursive: true, force: true });
-  return totals;
-}
 
-interface Round {
-  readonly round: number;
-  readonly random: Random;
-  /** Of this store, from earlier rounds. */
-  readonly acks: readonly Ack[];
-}
+  get #store(): string {
+    return path.join(this.#options.rig.folder, STORE);
+  }
 
-/** @returns all acknowledgements of the store so far, those after the cut included */
-async function cutOnce(options: CutsOptions, at: Round, totals: Totals): Promise<Ack[]> {
-  const { rig, backend, durability } = options;
-  const writer = await WriterProcess.start({
-    backend,
-    durability,
-    compacts: true,
-    epoch: `${at.round}`,
-    path: path.join(rig.folder, STORE),
-    seed: at.random.below(2 ** 31),
-    after: at.acks.reduce((max, ack) => Math.max(max, ack.revision), 0),
-  });
-  try {
-    await writer.acknowledged(writer.acks.length + 1 + at.random.below(ACKS_BETWEEN_CUTS_MAX));
-    const before = writer.acks.length;
+  async next(): Promise<void> {
+    const { totals } = this;
+    // What the control lost once would be counted again at each later cut.
+    const perStore = this.#options.durability === 'none' ? 1 : CUTS_PER_STORE;
+    if (totals.cuts % perStore === 0) await this.end();
+    else if (totals.cuts % CUTS_PER_WRITER === 0) await this.#stopWriter();
+    const before = totals.messages.length;
+    this.#writer ??= await this.#startWriter();
+    await this.#cut(this.#writer);
+    totals.cuts += 1;
+    this.#options.progress?.(totals, totals.messages.slice(before));
+  }
+
+  /** The store is gone then. */
+  async end(): Promise<void> {
+    await this.#stopWriter();
+    rmSync(this.#store, { recursive: true, force: true });
+    this.#account = new Account();
+  }
+
+  #startWriter(): Promise<WriterProcess> {
+    const { backend, durability } = this.#options;
+    return WriterProcess.start({
+      backend,
+      durability,
+      compacts: true,
+      epoch: `${this.totals.cuts}`,
+      path: this.#store,
+      seed: this.#random.below(2 ** 31),
+      account: this.#account,
+    });
+  }
+
+  async #stopWriter(): Promise<void> {
+    if (!this.#writer) return;
+    await this.#writer.kill();
+    this.totals.acknowledged += this.#writer.acks.length;
+    this.#account.addAll(this.#writer.account);
+    this.#writer = undefined;
+  }
+
+  async #cut(writer: WriterProcess): Promise<void> {
+    const { rig, backend } = this.#options;
+    const { totals } = this;
+    const more = 1 + this.#random.below(ACKS_BETWEEN_CUTS_MAX);
+    await writer.acknowledged(writer.acks.length + more);
+    const account = Account.of(this.#account);
+    account.addAll(writer.account);
+    const told = writer.account.leases.length;
     await using disk = await rig.cut();
-    await writer.kill();
+    // It stands still meanwhile: what it would write is of no use, and takes the checker's time.
+    writer.pause();
+    await nextTurn();
+    // What lay in the pipe at the cut is read by now: who was about to end a lease had said so before.
+    for (const { lease, state } of writer.account.leases.slice(told)) {
+      if (state === 'ending') account.add({ lease, state });
+    }
     const report = await checkStore({
       backend,
       path: path.join(disk.folder, STORE),
-      acks: [...at.acks, ...writer.acks.slice(0, before)],
-      listFile: path.join(rig.outside, 'acks'),
-      epoch: `${at.round}`,
+      account,
+      listFile: path.join(rig.outside, 'account'),
+      epoch: `${totals.cuts}`,
     });
-    totals.cuts += 1;
-    totals.acknowledged += before;
     totals.lost += report.lost;
     totals.broken += report.broken;
     totals.phantoms += report.phantoms;
     totals.compacted += report.compacted > 0 ? 1 : 0;
     totals.messages.push(...report.messages);
-    return [...at.acks, ...writer.acks];
-  } finally {
-    await writer.kill();
+    writer.resume();
   }
 }

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openEngine } from '../../src/engine/index.ts';
 import { checkStore, WriterProcess } from '../crash/processes.ts';
+import { Account } from '../crash/told.ts';
 import { Random } from '../crash/random.ts';
 import { blockStat } from './block-stat.ts';
 import { cutEngine } from './engine-cuts.ts';
@@ -43,14 +44,14 @@ describe.runIf(isRoot)('power cut (needs root: loop devices and mounts)', () => 
       for (let i = 0; i < CUTS; i += 1) {
         const store = `made-${backend}-${i}`;
         const at = { backend, path: path.join(rig.folder, store) };
-        const writer = await WriterProcess.spawn({ ...at, seed: i, epoch: '0', after: 0 });
+        const writer = await WriterProcess.spawn({ ...at, seed: i, epoch: '0' });
         await sleep(NODE_START_MS + random.below(MAKING_MS));
-        const acks = [...writer.acks];
+        const account = Account.of(writer.account);
         await using disk = await rig.cut();
         await writer.kill();
         const listFile = path.join(rig.outside, 'acks');
         const found = { backend, path: path.join(disk.folder, store) };
-        const report = await checkStore({ ...found, acks, listFile, epoch: '1' });
+        const report = await checkStore({ ...found, account, listFile, epoch: '1' });
         expect(report).toMatchObject({ lost: 0, broken: 0, messages: [] });
       }
     },

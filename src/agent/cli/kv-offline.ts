@@ -6,6 +6,7 @@ import { hasErrno, HoldfastError, messageOf } from '../../base/errors.ts';
 import { inspectStore, type BackupSummary, type CheckReport } from '../../engine/index.ts';
 import type { StatusReply } from '../faces/agent-api/schema.ts';
 import { StateDir } from '../state-dir.ts';
+import { CheckProgress } from './check-progress.ts';
 import { verb, type Context } from './context.ts';
 import { printable, printFields, printJson, printTable, say } from './output.ts';
 
@@ -14,7 +15,8 @@ const USER_PREFIX = 'kv';
 
 const CHECK_HELP = `
 Works on a private copy, taken beside a dead or a running agent: no byte of the store is changed. The copy
-needs room under TMPDIR. Exit code 1 when errors were found; a warning alone is 0.`;
+needs room under TMPDIR. Exit code 1 when errors were found; a warning alone is 0. On a terminal it says how
+far it is.`;
 
 const BACKUP_HELP = `
 Consistent as of one revision, taken beside a dead or a running agent. Has every key of the store with its
@@ -28,6 +30,7 @@ export function addOfflineVerbs(group: Command): void {
   group
     .command('check [store]')
     .description("verify every invariant of a store; default the agent's own")
+    .option('--progress', 'say how far it is on standard error, also when that is no terminal')
     .addHelpText('after', CHECK_HELP)
     .action(verb(check));
   group
@@ -57,12 +60,20 @@ export async function dumpOffline(
   );
 }
 
-async function check(context: Context, store: string | undefined): Promise<void> {
+async function check(
+  context: Context,
+  store: string | undefined,
+  { progress }: { progress?: boolean },
+): Promise<void> {
   const place = await storePlace(context, store);
   const { folder } = place;
+  const telling = CheckProgress.to(process.stderr, progress ?? false);
   const report = await interruptible((signal) =>
-    inspectStore({ kind: 'check', ...place }, { signal, onProgress: progressTo(process.stderr) }),
-  );
+    inspectStore(
+      { kind: 'check', ...place },
+      { signal, onStage: telling?.onStage, onProgress: telling?.onProgress },
+    ),
+  ).finally(() => telling?.end());
   if (report.errors > 0) process.exitCode = 1;
   if (context.format === 'json') return printJson({ store: folder, ...report });
   printReport(folder, report);
@@ -90,18 +101,6 @@ function printReport(folder: string, report: CheckReport): void {
     ['errors', report.errors],
     ['warnings', report.warnings],
   ]);
-}
-
-/** One line that is written over, and only for a person. */
-function progressTo(
-  stream: NodeJS.WriteStream,
-): ((table: string, entries: number) => void) | undefined {
-  if (!stream.isTTY) return undefined;
-  const seen = new Map<string, number>();
-  return (table, entries) => {
-    seen.set(table, (seen.get(table) ?? 0) + entries);
-    stream.write(`\r${[...seen].map(([name, count]) => `${name} ${count}`).join(', ')}\r`);
-  };
 }
 
 /** Written aside and renamed when complete and synced: a backup is whole or not there. */

@@ -7,12 +7,14 @@
  */
 import { open } from 'lmdb';
 import { GiB, MiB } from '../../base/bytes.ts';
+import { messageOf } from '../../base/errors.ts';
 import { BATCH_BYTES_MAX } from '../limits.ts';
 import { asBuffer, keyBytes } from '../key.ts';
 import { corrupt } from '../log.ts';
 import { allocateLockFile, allocateTail, checkLmdbFile } from './lmdb-file.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { PAGE_BYTES } from './lmdb-pages.ts';
+import { markUnsynced, unsyncedError } from './unsynced.ts';
 import { fileBytes, freeBytes, placeStore, storeError } from './store-file.ts';
 import type { Database, RootDatabase, Transaction } from 'lmdb';
 import type {
@@ -130,6 +132,7 @@ class LmdbHandle implements StoreHandle {
   readonly #file: string;
   readonly #folder: string;
   #snapshot: Transaction | undefined;
+  #isUnsynced = false;
 
   constructor(root: RootDatabase<Buffer, Uint8Array>, file: string, folder: string) {
     const table = (name: Table): Binary => {
@@ -192,16 +195,27 @@ class LmdbHandle implements StoreHandle {
   }
 
   async commit(writes: readonly Write[]): Promise<void> {
+    if (this.#isUnsynced) throw unsyncedError(this.#file);
     this.refresh();
     guard('cannot write the store', this.#folder, () => {
       makeRoom(writes, this.#file, this.#folder);
-      this.#root.transactionSync(() => {
-        for (const { table, key, value } of writes) {
-          if (value) this.#put(table, key, asBuffer(value));
-          else this.#tables[table].removeSync(key);
+      try {
+        this.#root.transactionSync(() => this.#apply(writes));
+      } catch (thrown) {
+        if (isFailedSync(thrown, this.#folder)) {
+          this.#isUnsynced = true;
+          markUnsynced(this.#file);
         }
-      });
+        throw thrown;
+      }
     });
+  }
+
+  #apply(writes: readonly Write[]): void {
+    for (const { table, key, value } of writes) {
+      if (value) this.#put(table, key, asBuffer(value));
+      else this.#tables[table].removeSync(key);
+    }
   }
 
   /** The log only grows at its end: told so, LMDB fills its pages instead of splitting each in the middle. */
@@ -247,6 +261,16 @@ function commitBytes(writes: readonly Write[]): number {
     if (value) bytes += value.length > PAGE_BYTES / 4 ? value.length + PAGE_BYTES : value.length;
   }
   return bytes;
+}
+
+/**
+ * See unsynced.ts. Of a write that fails the library says where it was to go; a sync, and the meta page, have
+ * no such words. Nor has a write that came out short, which is taken for one as long as the disk has room.
+ */
+function isFailedSync(thrown: unknown, folder: string): boolean {
+  const code = thrown instanceof Error && 'code' in thrown ? Number(thrown.code) : 0;
+  if (messageOf(thrown).includes('write page')) return false;
+  return code === ENOSPC || (code === EIO && freeBytes(folder) >= ROOM_BYTES_MIN);
 }
 
 function guard<T>(doing: string, folder: string, work: () => T): T {

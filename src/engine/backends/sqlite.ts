@@ -7,6 +7,7 @@
  * https://github.com/benbjohnson/litestream/issues/1432, and Debian 12's sqlite3 tool is such a one).
  * The WAL is folded back by the commit that fills it, never by a timer.
  */
+import './sqlite-uri.ts';
 import { closeSync, fdatasyncSync, openSync, rmSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
@@ -16,6 +17,8 @@ import { asBuffer, keyAfter, keyBytes, keyText } from '../key.ts';
 import { FORMAT } from '../record.ts';
 import { corrupt, logKey, readU64 } from '../log.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
+import { walProblem } from './sqlite-wal.ts';
+import { markUnsynced, unsyncedError } from './unsynced.ts';
 import { fileBytes, notOurs, placeStore, readStart, storeError, truncated } from './store-file.ts';
 import type {
   Backend,
@@ -28,12 +31,6 @@ import type {
   Visit,
   Write,
 } from '../backend.ts';
-
-/**
- * The VFS is named by a URI, and those are known only with this in the environment when the library's addon
- * is loaded (its src/addon.cpp): at the first `new Database` of the process.
- */
-process.env['SQLITE_USE_URI'] = '1';
 
 /** "HOLD": `file` and we tell our stores from other SQLite files by it. */
 const APPLICATION_ID = 0x484f4c44;
@@ -66,6 +63,12 @@ interface Row {
   value: unknown;
 }
 
+/** Frames of the WAL, and those of them that are folded in; -1 for no WAL. */
+interface WalState {
+  readonly log: number;
+  readonly checkpointed: number;
+}
+
 interface Statements {
   readonly get: Database.Statement<[SqlKey], unknown>;
   readonly put: Database.Statement<[SqlKey, Uint8Array]>;
@@ -86,7 +89,10 @@ export async function openSqlite(options: BackendOptions): Promise<Backend> {
     }
   });
   guard(`cannot read ${file}`, path, () => checkFile(file));
-  if (fileBytes(`${file}-wal`) > 0) await verifyUnchanged(file, options);
+  if (fileBytes(`${file}-wal`) > 0) {
+    if (!options.isCopy) refuseDamagedWal(`${file}-wal`);
+    await verifyUnchanged(file, options);
+  }
   const target: CommitTarget = { backend: 'sqlite', file, folder: path, durability };
   return new ThreadedBackend(connectSqlite(target), target);
 }
@@ -118,6 +124,17 @@ async function verifyUnchanged(file: string, { path, verify }: BackendOptions): 
   } finally {
     rmSync(`${file}-shm`, { force: true });
   }
+}
+
+/** SQLite would go on without what is behind the damage, and write over it. @throws Corrupt */
+function refuseDamagedWal(wal: string): void {
+  const found = walProblem(wal);
+  if (found?.severity !== 'error') return;
+  throw new HoldfastError('Corrupt', `${wal}: ${found.what}`, {
+    hint:
+      'keep a copy of the engine folder, then restore it from a backup; ' +
+      '`holdfast kv dump --offline` gives what was written before',
+  });
 }
 
 /** The code of the SQLite error behind one of ours; empty when there is none. */
@@ -180,7 +197,8 @@ export function connectSqlite({ file, folder, durability }: CommitTarget): Store
     const mode = db.pragma('journal_mode = WAL', { simple: true });
     if (mode !== 'wal') throw new HoldfastError('HostFailed', `${file}: no WAL but ${mode}`);
     db.pragma(`synchronous = ${durability === 'commit' ? 'FULL' : 'OFF'}`);
-    db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+    // Done after a commit instead (#fold): SQLite's own says nothing of a sync that fails.
+    db.pragma('wal_autocheckpoint = 0');
     db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES}`);
     db.pragma(`cache_size = ${-CACHE_BYTES / 1024}`);
   };
@@ -214,6 +232,8 @@ class SqliteHandle implements StoreHandle {
   readonly #folder: string;
   readonly #statements: Record<Table, Statements>;
   readonly #apply: (writes: readonly Write[]) => void;
+  readonly #look: Database.Statement<[], WalState>;
+  #isUnsynced = false;
 
   constructor(db: Database.Database, file: string, folder: string) {
     this.#db = db;
@@ -225,6 +245,7 @@ class SqliteHandle implements StoreHandle {
       log: statements(db, 'log'),
       meta: statements(db, 'meta'),
     }));
+    this.#look = db.prepare<[], WalState>('PRAGMA wal_checkpoint(NOOP)');
     this.#apply = db.transaction((writes: readonly Write[]) => {
       for (const { table, key, value } of writes) {
         const { put, remove } = this.#statements[table];
@@ -302,10 +323,14 @@ class SqliteHandle implements StoreHandle {
   refresh(): void {}
 
   async commit(writes: readonly Write[], relaxed = false): Promise<void> {
-    guard('cannot write the store', this.#folder, () => {
-      this.#relax(relaxed);
-      this.#apply(writes);
+    if (this.#isUnsynced) throw unsyncedError(this.#file);
+    this.#noticing(() => {
+      guard('cannot write the store', this.#folder, () => {
+        this.#relax(relaxed);
+        this.#apply(writes);
+      });
     });
+    this.#foldBack();
   }
 
   /** NORMAL leaves out the sync of the WAL, not those of a checkpoint: https://www.sqlite.org/pragma.html#pragma_synchronous */
@@ -317,10 +342,14 @@ class SqliteHandle implements StoreHandle {
 
   /** The WAL has all that was committed since the last checkpoint, and a checkpoint syncs what it folds back. */
   async sync(): Promise<void> {
+    if (this.#isUnsynced) throw unsyncedError(this.#file);
     guard('cannot sync the store', this.#folder, () => {
       const fd = openSync(`${this.#file}-wal`, 'r');
       try {
         fdatasyncSync(fd);
+      } catch (thrown) {
+        this.#noticed();
+        throw thrown;
       } finally {
         closeSync(fd);
       }
@@ -328,14 +357,43 @@ class SqliteHandle implements StoreHandle {
   }
 
   fold(): Folded {
+    if (this.#isUnsynced) return 'failed';
     if (fileBytes(`${this.#file}-wal`) === 0) return 'nothing to gain';
     try {
       // Answers whether a reader kept it from it, and throws when the file can't grow.
-      const isBusy = this.#db.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) !== 0;
+      const isBusy = this.#noticing(
+        () => this.#db.pragma('wal_checkpoint(TRUNCATE)', { simple: true }) !== 0,
+      );
       return isBusy ? 'failed' : 'done';
     } catch {
       return 'failed';
     }
+  }
+
+  /** What was committed is durable in the WAL already: where folding it in fails, only a failed sync matters. */
+  #foldBack(): void {
+    const { log, checkpointed } = this.#look.get()!;
+    if (log < CHECKPOINT_PAGES || log <= checkpointed) return;
+    try {
+      this.#noticing(() => this.#db.pragma('wal_checkpoint(PASSIVE)'));
+    } catch (thrown) {
+      if (!(thrown instanceof Database.SqliteError)) throw thrown;
+    }
+  }
+
+  /** See unsynced.ts. */
+  #noticing<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (thrown) {
+      if (sqliteCode(thrown).endsWith('FSYNC')) this.#noticed();
+      throw thrown;
+    }
+  }
+
+  #noticed(): void {
+    this.#isUnsynced = true;
+    markUnsynced(this.#file);
   }
 
   sizeBytes(): number {

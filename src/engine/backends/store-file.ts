@@ -14,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { formatBytes } from '../../base/bytes.ts';
 import { HoldfastError, hasErrno, messageOf } from '../../base/errors.ts';
+import { rewriteUnsynced } from './unsynced.ts';
 
 /** File names per backend: a folder holds one store of one backend. */
 export const STORE_FILES = { sqlite: 'store.db', lmdb: 'store.mdb' } as const;
@@ -36,6 +37,7 @@ export async function placeStore(
     refuseOther(folder, backend);
     if (existsSync(file)) {
       assertWritable(file);
+      rewriteUnsynced(file);
       return file;
     }
     const madeFrom = makeFolder(folder);
