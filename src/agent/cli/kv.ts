@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
+import { RELAXED_MS_MAX } from '../../engine/index.ts';
 import type { KvWriteReply } from '../faces/agent-api/schema.ts';
 import { verb, wholeNumber, withQuery, type Context } from './context.ts';
 import { readInput } from './input.ts';
@@ -16,9 +17,11 @@ import { addWatchVerb } from './kv-watch.ts';
 import { printJson } from './output.ts';
 
 const KV = '/agent/v1/kv';
+const RELAXED_HELP =
+  'do not wait for the disk, which has it so many ms later; a power cut may take it';
 
 const PUT_HELP = `
-Prints the revision of the write, once it is on the disk.
+Prints the revision of the write, once it is on the disk; with --relaxed before that.
   holdfast kv put app/color blue
   holdfast kv put app/logo --file logo.png`;
 
@@ -32,6 +35,7 @@ const DEL_HELP = `
 interface PutOptions {
   readonly file?: string;
   readonly lease?: number;
+  readonly relaxed?: number;
 }
 
 export function addKvVerbs(root: Command): void {
@@ -57,7 +61,8 @@ function addWriteVerbs(group: Command): void {
     .addHelpText('after', PUT_HELP)
     .action(
       verb(async (context, key: string, value: string | undefined, options: PutOptions) => {
-        await put(context, { key, lease: options.lease }, await valueOf(value, options.file));
+        const { file, lease, relaxed: relaxedMs } = options;
+        await put(context, { key, lease, relaxedMs }, await valueOf(value, file));
       }),
     );
   const cas = group
@@ -74,9 +79,9 @@ function addWriteVerbs(group: Command): void {
         key: string,
         ifRevision: number,
         value: string | undefined,
-        { file, lease }: PutOptions,
+        { file, lease, relaxed: relaxedMs }: PutOptions,
       ) => {
-        await put(context, { key, ifRevision, lease }, await valueOf(value, file));
+        await put(context, { key, ifRevision, lease, relaxedMs }, await valueOf(value, file));
       },
     ),
   );
@@ -97,7 +102,8 @@ function addWriteVerbs(group: Command): void {
 function withValue(command: Command): Command {
   return command
     .option('--file <file>', 'read the value from a file, `-` for standard input')
-    .option('--lease <id>', 'the key ends with this lease', wholeNumber(1));
+    .option('--lease <id>', 'the key ends with this lease', wholeNumber(1))
+    .option('--relaxed <ms>', RELAXED_HELP, wholeNumber(1, RELAXED_MS_MAX));
 }
 
 async function put(

@@ -1,5 +1,5 @@
 /** Goal: a transaction of the API is one of the engine's, on the user's keys alone; what can't be meant is refused whole. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { MiB } from '../../../base/bytes.ts';
 import { startHttpAgent } from '../../../../test/support/http-agent.ts';
 import { callJson } from '../../../../test/support/http-call.ts';
@@ -104,6 +104,13 @@ test('what was there before, how many were deleted, and reads that see the write
     { type: 'get', more: true, kvs: [{ key: 'e', text: 'new', lease }] },
   ]);
   expect(results[1]).not.toHaveProperty('previous');
+});
+
+test('answered before it is on the disk, when asked for', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const done = vi.spyOn(engine, 'transact');
+  await txn(socket, { then: [{ type: 'put', key: 'a', text: '1' }], relaxedMs: 200 });
+  expect(done.mock.calls[0]![0].durability).toEqual({ relaxedMs: 200 });
 });
 
 test('nothing outside kv/ can be compared, read, written or deleted', async () => {

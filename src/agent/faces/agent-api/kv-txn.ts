@@ -4,7 +4,7 @@ import type { Compare, Transaction, TxnOp, TxnOpResult } from '../../../engine/i
 import type { Agent } from '../../agent.ts';
 import { NoQuery, TxnReply, TxnRequest, type TxnCompareBody, type TxnOpBody } from './schema.ts';
 import type { ApiInstance } from './type-provider.ts';
-import { inWordsOf, kvBody, userKey, userSpan } from './user-keys.ts';
+import { durabilityOf, inWordsOf, kvBody, userKey, userSpan } from './user-keys.ts';
 
 /** Two of the largest values as base64 with room for more: a body is in memory whole, several times over. */
 const TXN_BODY_BYTES_MAX = 4 * MiB;
@@ -30,6 +30,7 @@ function transactionOf(body: TxnRequest): Transaction {
     compares: body.compares?.map((one, i) => compareOf(one, at('compares', i))),
     then: body.then?.map((one, i) => opOf(one, at('then', i))),
     else: body.else?.map((one, i) => opOf(one, at('else', i))),
+    durability: durabilityOf(body.relaxedMs),
   };
 }
 

@@ -206,6 +206,22 @@ test('a page is of one revision, whatever is written meanwhile; and so are the n
   expect(new Set(seen.map(({ text }) => text))).toEqual(new Set(['old']));
 });
 
+test('a write may be answered before it is on the disk, and has its time for that bounded', async () => {
+  const { socket, engine } = await startHttpAgent();
+  const written = vi.spyOn(engine, 'txn');
+  expect((await put(socket, 'a', '1', '&relaxedMs=500')).status).toBe(200);
+  expect((await put(socket, 'a', '1')).status).toBe(200);
+  const gone = { method: 'DELETE', path: at('a', '&relaxedMs=500') };
+  const deleted = vi.spyOn(engine, 'delete');
+  expect((await call(socket, gone)).status).toBe(200);
+  expect(written.mock.calls.map(([, , options]) => options?.durability)).toEqual([
+    { relaxedMs: 500 },
+    undefined,
+  ]);
+  expect(deleted.mock.calls[0]![1]).toMatchObject({ durability: { relaxedMs: 500 } });
+  expect((await put(socket, 'a', '1', '&relaxedMs=60001')).status).toBe(400);
+});
+
 test('how it was: a key and a list at an older revision', async () => {
   const { socket, engine } = await startHttpAgent();
   const first = await engine.put('kv/a', Buffer.from('1'));
@@ -284,6 +300,7 @@ const REFUSED = [
   ['GET', '/agent/v1/kv/list?limit=0', '"limit" must be >= 1'],
   ['GET', '/agent/v1/kv/list?limit=10001', '"limit" must be <= 10000'],
   ['GET', '/agent/v1/kv/list?prefix=a//b', 'is not a key'],
+  ['PUT', '/agent/v1/kv?key=a&relaxedMs=0', '"relaxedMs" must be >= 1'],
   ['GET', '/agent/v1/kv/list?key=a&prefix=b', 'name its keys in one way'],
   ['GET', '/agent/v1/kv/list?keysOnly=1', '"keysOnly" must be equal to one of'],
   ['GET', '/agent/v1/kv/watch?only=get', '"only" must be equal to one of'],

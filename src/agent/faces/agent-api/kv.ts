@@ -10,11 +10,11 @@ import {
   KvListReply,
   KvPutQuery,
   KvQuery,
-  KvWriteQuery,
+  KvDeleteQuery,
   KvWriteReply,
 } from './schema.ts';
 import type { ApiInstance } from './type-provider.ts';
-import { inWordsOf, kvBody, userKey, userSpanOrAll } from './user-keys.ts';
+import { durabilityOf, inWordsOf, kvBody, userKey, userSpanOrAll } from './user-keys.ts';
 
 /** The engine's limit for a value. */
 const VALUE_BYTES_MAX = 1 * MiB;
@@ -57,19 +57,21 @@ export const kvRoutes: FastifyPluginAsync<{ agent: Agent }> = async (plugin, { a
       schema: { querystring: KvPutQuery, response: { 200: KvWriteReply } },
     },
     async (request) => {
-      const { ifRevision, lease } = request.query;
+      const { ifRevision, lease, relaxedMs } = request.query;
       const key = userKey(request.query.key);
       const value = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-      return { revision: await inWordsOf([key], engine.put(key, value, { ifRevision, lease })) };
+      const options = { ifRevision, lease, durability: durabilityOf(relaxedMs) };
+      return { revision: await inWordsOf([key], engine.put(key, value, options)) };
     },
   );
   app.delete(
     '/kv',
-    { schema: { querystring: KvWriteQuery, response: { 200: KvWriteReply } } },
+    { schema: { querystring: KvDeleteQuery, response: { 200: KvWriteReply } } },
     async (request) => {
-      const { ifRevision } = request.query;
+      const { ifRevision, relaxedMs } = request.query;
       const key = userKey(request.query.key);
-      const revision = await inWordsOf([key], engine.delete(key, { ifRevision }));
+      const options = { ifRevision, durability: durabilityOf(relaxedMs) };
+      const revision = await inWordsOf([key], engine.delete(key, options));
       if (revision === undefined) throw keyNotFound(request.query.key);
       return { revision };
     },

@@ -348,6 +348,9 @@ const LeaseId = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 export const PAGE_ENTRIES_MAX = 10_000;
 const Limit = Type.Optional(Type.Integer({ minimum: 1, maximum: PAGE_ENTRIES_MAX }));
 
+/** Answered before it is on the disk, which it is so many milliseconds later; absent: on the disk when answered. */
+const RelaxedMs = Type.Optional(Type.Integer({ minimum: 1 }));
+
 /** `?force`, `?force=true`, `?force=false` */
 const FlagQuery = Type.Optional(Type.Enum(['', 'true', 'false']));
 
@@ -389,6 +392,7 @@ export const TxnRequest = closed({
   compares: Type.Optional(Type.Array(TxnCompareBody)),
   then: Type.Optional(Type.Array(TxnOpBody)),
   else: Type.Optional(Type.Array(TxnOpBody)),
+  relaxedMs: RelaxedMs,
 });
 export type TxnRequest = Static<typeof TxnRequest>;
 
@@ -402,12 +406,9 @@ export const VolumesQuery = closed({ service: OptionalText });
 export const RemoveQuery = closed({ force: FlagQuery });
 export const EventsQuery = closed({ after: Type.Optional(Revision), limit: Limit });
 export const KvQuery = closed({ key: Key, revision: Type.Optional(Revision) });
-export const KvWriteQuery = closed({ key: Key, ifRevision: Type.Optional(Revision) });
-export const KvPutQuery = closed({
-  key: Key,
-  ifRevision: Type.Optional(Revision),
-  lease: Type.Optional(LeaseId),
-});
+const write = { key: Key, ifRevision: Type.Optional(Revision), relaxedMs: RelaxedMs };
+export const KvDeleteQuery = closed(write);
+export const KvPutQuery = closed({ ...write, lease: Type.Optional(LeaseId) });
 export const KvListQuery = closed({
   ...span,
   after: OptionalText,

@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { HoldfastError } from '../../../base/errors.ts';
-import type { KeyValue, Span } from '../../../engine/index.ts';
+import type { KeyValue, Span, WriteDurability } from '../../../engine/index.ts';
 import type { KvBody, SpanBody } from './schema.ts';
 
 const USER_PREFIX = 'kv';
@@ -91,6 +91,11 @@ export function keyBody(kv: KeyValue): Omit<KvBody, 'value' | 'text'> {
   const { createRevision, modRevision, version, lease } = kv;
   const body = { key: shownKey(kv.key), createRevision, modRevision, version };
   return lease === undefined ? body : { ...body, lease };
+}
+
+/** Undefined: as the store does it. */
+export function durabilityOf(relaxedMs: number | undefined): WriteDurability | undefined {
+  return relaxedMs === undefined ? undefined : { relaxedMs };
 }
 
 /** The engine's errors name its own keys; the user's are without our prefix. */
