@@ -135,13 +135,12 @@ export class LocalStore implements Store {
   async *#watchKey(key: string, signal: AbortSignal): AsyncGenerator<KeyEvent> {
     if (signal.aborted) return;
     // Where the watch stands is fixed before the look: what comes between is seen after it, not lost.
-    const sets = this.#engine.watch(parentOf(key), { signal });
+    const sets = this.#engine.watch({ key }, { signal });
     const now = await this.#engine.get(key);
     yield now ? { type: 'put', entry: this.#entry(now) } : { type: 'delete', key };
     for await (const { revision, changes } of sets) {
       if (now && revision <= now.modRevision) continue;
-      const change = changes.find(({ kv }) => kv.key === key);
-      if (change) yield this.#event(change);
+      yield this.#event(changes[0]!);
     }
   }
 
@@ -247,10 +246,6 @@ function keyNotFound(key: string): HoldfastError {
 
 function neverAborted(): AbortSignal {
   return new AbortController().signal;
-}
-
-function parentOf(key: string): string {
-  return key.slice(0, Math.max(0, key.lastIndexOf('/')));
 }
 
 function isDeeper(prefix: string, key: string): boolean {
