@@ -30,7 +30,7 @@ export async function take(watch: AsyncIterable<ChangeSet>, count: number): Prom
   return seen;
 }
 
-export const describeSet = ({ revision, changes }: ChangeSet): string =>
+const describeSet = ({ revision, changes }: ChangeSet): string =>
   `${revision}: ${changes.map(({ type, kv }) => `${type} ${kv.key}`).join(', ')}`;
 
 /** The body of a case, on a new, empty engine. */
