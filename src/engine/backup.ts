@@ -13,15 +13,7 @@
  * the backup, and gives it its name when it is complete and synced.
  */
 import { crc32 } from 'node:zlib';
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { HoldfastError, hasErrno, messageOf } from '../base/errors.ts';
 import { newId } from '../base/ids.ts';
@@ -39,6 +31,7 @@ import {
 import { recover } from './recover.ts';
 import { openBackend, type FileBackend } from './offline.ts';
 import type { Backend, Write } from './backend.ts';
+import { syncPath } from './sync-path.ts';
 
 const FORMAT = 1;
 
@@ -207,16 +200,6 @@ function assertEmpty(folder: string): void {
     });
   } catch (thrown) {
     if (!hasErrno(thrown, 'ENOENT')) throw thrown;
-  }
-}
-
-/** The folder's new name is durable only then. */
-function syncPath(folder: string): void {
-  const fd = openSync(folder, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

@@ -1,6 +1,6 @@
 /** The verbs that read or make a store's files themselves, whether an agent runs or not. */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { hasErrno, HoldfastError, messageOf } from '../../base/errors.ts';
 import { inspectStore, type BackupSummary, type CheckReport } from '../../engine/index.ts';
@@ -117,6 +117,7 @@ async function backup(context: Context, file: string, options: { store?: string 
       );
       fsyncSync(output);
       renameSync(aside, target);
+      syncFolder(dirname(target));
       tell(context, target, summary);
     } finally {
       closeSync(output);
@@ -125,6 +126,16 @@ async function backup(context: Context, file: string, options: { store?: string 
     rmSync(aside, { force: true });
     rmSync(target, { force: true });
     throw thrown;
+  }
+}
+
+/** The new name is durable only then. */
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

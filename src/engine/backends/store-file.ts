@@ -2,7 +2,6 @@
 import {
   closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readSync,
@@ -15,6 +14,7 @@ import { dirname, join } from 'node:path';
 import { formatBytes } from '../../base/bytes.ts';
 import { HoldfastError, hasErrno, messageOf } from '../../base/errors.ts';
 import { rewriteUnsynced } from './unsynced.ts';
+import { syncPath } from '../sync-path.ts';
 
 /** File names per backend: a folder holds one store of one backend. */
 export const STORE_FILES = { sqlite: 'store.db', lmdb: 'store.mdb' } as const;
@@ -103,15 +103,6 @@ function syncFolders(folder: string, madeFrom: string | undefined): void {
   for (let at = folder; ; at = dirname(at)) {
     syncPath(at);
     if (at === top || at === dirname(at)) return;
-  }
-}
-
-function syncPath(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

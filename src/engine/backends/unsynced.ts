@@ -30,6 +30,7 @@ import {
 import { dirname } from 'node:path';
 import { MiB } from '../../base/bytes.ts';
 import { HoldfastError } from '../../base/errors.ts';
+import { syncPath } from '../sync-path.ts';
 
 const MARK = '.unsynced';
 /** All copies are there and synced. */
@@ -39,17 +40,18 @@ const KEPT_WAL = '-wal.kept';
 const COPY = '.rewritten';
 const COPY_BYTES = MiB;
 
-/** Never throws: where the disk takes not even that, this process knows, and the next one meets the same disk. */
+/** Never throws. */
 export function markUnsynced(file: string): void {
-  for (const step of [
-    () => linkSync(`${file}${WAL}`, `${file}${KEPT_WAL}`),
-    () => writeFileSync(`${file}${MARK}`, '', { mode: 0o600 }),
-  ]) {
-    try {
-      step();
-    } catch {
-      continue;
-    }
+  attempt(() => linkSync(`${file}${WAL}`, `${file}${KEPT_WAL}`));
+  attempt(() => writeFileSync(`${file}${MARK}`, '', { mode: 0o600 }));
+}
+
+/** Where the disk takes not even that, this process knows, and the next one meets the same disk. */
+function attempt(step: () => void): void {
+  try {
+    step();
+  } catch {
+    return;
   }
 }
 
@@ -97,14 +99,5 @@ function copyFile(from: string, to: string): void {
   } finally {
     closeSync(source);
     closeSync(target);
-  }
-}
-
-function syncPath(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
