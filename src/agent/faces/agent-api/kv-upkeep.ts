@@ -13,9 +13,9 @@ export function kvUpkeepRoutes(app: ApiInstance, { engine }: Agent): void {
     '/kv/compact',
     { schema: { querystring: NoQuery, body: CompactRequest, response: { 200: CompactReply } } },
     async (request) => {
-      await engine.compact(request.body.revision);
-      const { revision, compactedRevision } = await engine.stats();
-      return { revision, compactedRevision };
+      const { revision, overHolds } = request.body;
+      const compaction = await engine.compact(revision, { overHolds });
+      return { revision: engine.revision, ...compaction };
     },
   );
 }

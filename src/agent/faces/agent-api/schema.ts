@@ -280,6 +280,9 @@ export const KvWatchLine = Type.Object({
 });
 export type KvWatchLine = Static<typeof KvWatchLine>;
 
+/** Who still has to read the history, and from where: what comes after `revision` is kept. */
+const LogHold = Type.Object({ name: Text, revision: Count });
+
 /** GET /agent/v1/kv/stats. The whole store, the agent's own keys too. */
 export const KvStatsReply = Type.Object({
   backend: Text,
@@ -290,12 +293,29 @@ export const KvStatsReply = Type.Object({
   compactedRevision: Count,
   keys: Count,
   logEntries: Count,
+  logBytes: Bytes,
+  /** Running time since the oldest entry of the log was written, at least; absent: it has none. */
+  oldestAgeMs: Type.Optional(Type.Number({ minimum: 0 })),
+  /** The one that is furthest behind first. */
+  holds: Type.Array(LogHold),
+  /** Who keeps entries that are older than the history. */
+  heldBy: Type.Optional(LogHold),
   sizeBytes: Bytes,
+  /** Room kept on the disk, so that deletes go on when it is full. */
+  reserveBytes: Bytes,
+  /** The disk is full: puts are refused. */
+  refusesPuts: Flag,
+  /** What is wrong with the store's files, and what to do. */
+  problem: OptionalText,
 });
 export type KvStatsReply = Static<typeof KvStatsReply>;
 
-/** POST /agent/v1/kv/compact */
-export const CompactReply = Type.Object({ revision: Count, compactedRevision: Count });
+/** POST /agent/v1/kv/compact. `heldBy` kept it from going all the way. */
+export const CompactReply = Type.Object({
+  revision: Count,
+  compactedRevision: Count,
+  heldBy: Type.Optional(LogHold),
+});
 export type CompactReply = Static<typeof CompactReply>;
 
 /** POST /agent/v1/kv/txn. One result for each op of the branch that was taken. */
@@ -396,7 +416,8 @@ export const TxnRequest = closed({
 });
 export type TxnRequest = Static<typeof TxnRequest>;
 
-export const CompactRequest = closed({ revision: Revision });
+/** With `overHolds` also what somebody holds: a replica that is passed has to compare all keys. */
+export const CompactRequest = closed({ revision: Revision, overHolds: Type.Optional(Flag) });
 export type CompactRequest = Static<typeof CompactRequest>;
 export const GrantLeaseRequest = closed({ ttlSeconds: Type.Integer({ minimum: 1 }) });
 export type GrantLeaseRequest = Static<typeof GrantLeaseRequest>;

@@ -1,13 +1,17 @@
 import { test } from 'vitest';
 import type { Device, HostFacts, HostIdentity } from '../../../devices/index.ts';
+import type { Compaction, EngineStats, LeaseStatus } from '../../../engine/index.ts';
 import type { SyncStatus } from '../../../sync/index.ts';
 import type { CreateRequest, ServiceConfig, Volume } from '../../../volumes/index.ts';
 import type { AgentEvent } from '../../agent.ts';
 import type {
+  CompactReply,
   CreateVolumeRequest,
   DeviceBody,
   EventBody,
   HostReply,
+  KvStatsReply,
+  LeaseBody,
   ServiceBody,
   SyncBody,
   VolumeBody,
@@ -34,7 +38,11 @@ const device: SameKeys<Device, DeviceBody> = true;
 const host: SameKeys<{ identity: HostIdentity; facts: HostFacts }, HostReply> = true;
 const sync: SameKeys<SyncStatus, SyncBody> = true;
 const event: SameKeys<AgentEvent, EventBody> = true;
+const stats: SameKeys<EngineStats & { incarnation: string }, KvStatsReply> = true;
+const compaction: SameKeys<Compaction & { revision: number }, CompactReply> = true;
+const lease: SameKeys<LeaseStatus, LeaseBody> = true;
 
 test('nouns and bodies have the same members', ({ expect }) => {
-  expect([volume, create, service, device, host, sync, event]).not.toContain(false);
+  const all = [volume, create, service, device, host, sync, event, stats, compaction, lease];
+  expect(all).not.toContain(false);
 });
