@@ -10,6 +10,7 @@
 import { closeSync, fdatasyncSync, openSync, rmSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
+import './sqlite-uri.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { MiB } from '../../base/bytes.ts';
 import { asBuffer, keyAfter, keyBytes, keyText } from '../key.ts';
@@ -28,12 +29,6 @@ import type {
   Visit,
   Write,
 } from '../backend.ts';
-
-/**
- * The VFS is named by a URI, and those are known only with this in the environment when the library's addon
- * is loaded (its src/addon.cpp): at the first `new Database` of the process.
- */
-process.env['SQLITE_USE_URI'] = '1';
 
 /** "HOLD": `file` and we tell our stores from other SQLite files by it. */
 const APPLICATION_ID = 0x484f4c44;
