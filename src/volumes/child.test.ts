@@ -93,6 +93,8 @@ describe('runChild', () => {
     });
     const [line] = (await once(parent.stdout, 'data')) as [Buffer];
     const pid = Number(line.toString());
+    // Until it is setpriv's turn nothing guards it yet.
+    await expect.poll(() => readFileSync(`/proc/${pid}/comm`, 'utf8')).toBe('sleep\n');
     expect(alive(pid)).toBe(true);
     parent.kill('SIGKILL');
     await expect.poll(() => alive(pid)).toBe(false);

@@ -1,7 +1,6 @@
 /** What a store's files say about themselves, below our records. LMDB's pages are walked when it is opened. */
 import './sqlite-uri.ts';
 import Database from 'better-sqlite3';
-import './sqlite-uri.ts';
 import { join } from 'node:path';
 import { messageOf } from '../../base/errors.ts';
 import { walProblem } from './sqlite-wal.ts';

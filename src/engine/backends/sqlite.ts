@@ -11,7 +11,6 @@ import './sqlite-uri.ts';
 import { closeSync, fdatasyncSync, openSync, rmSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
-import './sqlite-uri.ts';
 import { HoldfastError } from '../../base/errors.ts';
 import { MiB } from '../../base/bytes.ts';
 import { asBuffer, keyAfter, keyBytes, keyText } from '../key.ts';
