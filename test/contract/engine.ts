@@ -199,6 +199,41 @@ function changeLog(using: Using): void {
       expect(await engine.changes(2000, 10)).toHaveLength(1);
     }),
   );
+  test(
+    'a reader that holds the log keeps it from being compacted, and is named',
+    using(async (engine) => {
+      for (let i = 0; i < 10; i += 1) await engine.put('a', bytes(`${i}`));
+      expect(await engine.stats()).toMatchObject({ holds: [], heldBy: undefined });
+      engine.hold('late', 3);
+      engine.hold('later', 2);
+      const late = { name: 'late', revision: 3 };
+      const later = { name: 'later', revision: 2 };
+      expect((await engine.stats()).holds).toEqual([later, late]);
+      expect(await engine.compact(8)).toEqual({ compactedRevision: 2, heldBy: later });
+      expect(await engine.changes(2, 10)).toHaveLength(8);
+      engine.hold('later', 9);
+      expect(await engine.compact(8)).toEqual({ compactedRevision: 3, heldBy: late });
+      expect(await engine.compact(3)).toEqual({ compactedRevision: 3 });
+      expect(await engine.compact(8, { overHolds: true })).toEqual({ compactedRevision: 8 });
+      engine.hold('late', undefined);
+      engine.hold('late', undefined);
+      expect(await engine.compact(10)).toMatchObject({ compactedRevision: 9 });
+      expect((await engine.stats()).holds).toEqual([{ name: 'later', revision: 9 }]);
+      expect(await codeOf(() => engine.hold('x', 1.5))).toBe('InvalidArgument');
+    }),
+  );
+  test(
+    'the age of the log is told, and that of an empty one is not',
+    using(async (engine) => {
+      expect((await engine.stats()).oldestAgeMs).toBeUndefined();
+      await engine.put('a', bytes('1'));
+      const { oldestAgeMs, logBytes } = await engine.stats();
+      expect(oldestAgeMs).toBeGreaterThanOrEqual(0);
+      expect(logBytes).toBeGreaterThan(0);
+      await engine.compact(1);
+      expect(await engine.stats()).toMatchObject({ oldestAgeMs: undefined, logBytes: 0 });
+    }),
+  );
 }
 
 function closing(open: OpenEmpty): void {
