@@ -7,15 +7,17 @@ export function kvUpkeepRoutes(app: ApiInstance, { engine }: Agent): void {
   app.get(
     '/kv/stats',
     { schema: { querystring: NoQuery, response: { 200: KvStatsReply } } },
-    async () => ({ ...(await engine.stats()), incarnation: engine.incarnation }),
+    async () => {
+      const { holds, ...stats } = await engine.stats();
+      return { ...stats, holds: [...holds], incarnation: engine.incarnation };
+    },
   );
   app.post(
     '/kv/compact',
     { schema: { querystring: NoQuery, body: CompactRequest, response: { 200: CompactReply } } },
     async (request) => {
-      await engine.compact(request.body.revision);
-      const { revision, compactedRevision } = await engine.stats();
-      return { revision, compactedRevision };
+      const { revision, overHolds } = request.body;
+      return { ...(await engine.compact(revision, { overHolds })), revision: engine.revision };
     },
   );
 }

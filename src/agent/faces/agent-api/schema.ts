@@ -281,6 +281,8 @@ export const KvWatchLine = Type.Object({
 export type KvWatchLine = Static<typeof KvWatchLine>;
 
 /** GET /agent/v1/kv/stats. The whole store, the agent's own keys too. */
+const LogHold = Type.Object({ name: Text, revision: Count });
+
 export const KvStatsReply = Type.Object({
   backend: Text,
   path: Text,
@@ -290,12 +292,30 @@ export const KvStatsReply = Type.Object({
   compactedRevision: Count,
   keys: Count,
   logEntries: Count,
+  logBytes: Bytes,
+  /** Running time of the store since the log's first entry, at least; absent: it has none. */
+  oldestAgeMs: Type.Optional(Count),
+  /** Who still has to read the log after which revision; the one furthest behind first. */
+  holds: Type.Array(LogHold),
+  /** Who keeps entries that are older than the history. */
+  heldBy: Type.Optional(LogHold),
   sizeBytes: Bytes,
+  /** Room kept on the disk, so that deletes go on when it is full. */
+  reserveBytes: Bytes,
+  /** The disk is full: only deletes are taken. */
+  refusesPuts: Flag,
+  /** What is wrong with the store's files, and what to do. */
+  problem: OptionalText,
 });
 export type KvStatsReply = Static<typeof KvStatsReply>;
 
 /** POST /agent/v1/kv/compact */
-export const CompactReply = Type.Object({ revision: Count, compactedRevision: Count });
+export const CompactReply = Type.Object({
+  revision: Count,
+  compactedRevision: Count,
+  /** Who kept it from going all the way. */
+  heldBy: Type.Optional(LogHold),
+});
 export type CompactReply = Static<typeof CompactReply>;
 
 /** POST /agent/v1/kv/txn. One result for each op of the branch that was taken. */
@@ -396,7 +416,11 @@ export const TxnRequest = closed({
 });
 export type TxnRequest = Static<typeof TxnRequest>;
 
-export const CompactRequest = closed({ revision: Revision });
+export const CompactRequest = closed({
+  revision: Revision,
+  /** Also what somebody holds: a sync target that is passed compares all keys. */
+  overHolds: Type.Optional(Flag),
+});
 export type CompactRequest = Static<typeof CompactRequest>;
 export const GrantLeaseRequest = closed({ ttlSeconds: Type.Integer({ minimum: 1 }) });
 export type GrantLeaseRequest = Static<typeof GrantLeaseRequest>;
