@@ -50,6 +50,7 @@ async function stats({ client, format }: Context): Promise<void> {
     ...found.holds.map((hold) => ['held by', holdText(hold)] as const),
     ['reserve', `${formatBytes(found.reserveBytes)} for deletes on a full disk`],
     ['disk full', found.refusesPuts ? 'writes are refused until there is room' : undefined],
+    ['problem', found.problem],
   ]);
 }
 

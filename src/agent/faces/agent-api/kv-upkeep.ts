@@ -7,7 +7,10 @@ export function kvUpkeepRoutes(app: ApiInstance, { engine }: Agent): void {
   app.get(
     '/kv/stats',
     { schema: { querystring: NoQuery, response: { 200: KvStatsReply } } },
-    async () => ({ ...(await engine.stats()), incarnation: engine.incarnation }),
+    async () => {
+      const { holds, ...stats } = await engine.stats();
+      return { ...stats, holds: [...holds], incarnation: engine.incarnation };
+    },
   );
   app.post(
     '/kv/compact',

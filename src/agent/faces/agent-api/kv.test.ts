@@ -3,7 +3,14 @@ import { expect, test, vi } from 'vitest';
 import { MiB } from '../../../base/bytes.ts';
 import { startHttpAgent } from '../../../../test/support/http-agent.ts';
 import { call, callJson, callRaw } from '../../../../test/support/http-call.ts';
-import type { ErrorBody, KvBody, KvListReply, KvWriteReply } from './schema.ts';
+import type {
+  CompactReply,
+  ErrorBody,
+  KvBody,
+  KvListReply,
+  KvStatsReply,
+  KvWriteReply,
+} from './schema.ts';
 
 const at = (key: string, more = ''): string => `/agent/v1/kv?key=${encodeURIComponent(key)}${more}`;
 
@@ -220,6 +227,29 @@ test('a write may be answered before it is on the disk, and has its time for tha
   ]);
   expect(deleted.mock.calls[0]![1]).toMatchObject({ durability: { relaxedMs: 500 } });
   expect((await put(socket, 'a', '1', '&relaxedMs=60001')).status).toBe(400);
+});
+
+test('who holds the history is told, and keeps it from being dropped', async () => {
+  const { socket, engine } = await startHttpAgent();
+  for (let i = 0; i < 5; i += 1) await engine.put('kv/a', Buffer.from(`${i}`));
+  const last = engine.revision;
+  engine.hold('sync target one', 2);
+  const hold = { name: 'sync target one', revision: 2 };
+  const stats = await callBody<KvStatsReply>(socket, { path: '/agent/v1/kv/stats' });
+  expect(stats.json).toMatchObject({ compactedRevision: 0, holds: [hold], refusesPuts: false });
+  const compact = async (json: object): Promise<CompactReply> => {
+    const asked = { method: 'POST', path: '/agent/v1/kv/compact', json };
+    return (await callJson<CompactReply>(socket, asked)).json;
+  };
+  expect(await compact({ revision: 4 })).toEqual({
+    revision: last,
+    compactedRevision: 2,
+    heldBy: hold,
+  });
+  expect(await compact({ revision: 4, overHolds: true })).toEqual({
+    revision: last,
+    compactedRevision: 4,
+  });
 });
 
 test('how it was: a key and a list at an older revision', async () => {
