@@ -13,7 +13,7 @@ import { killEngine, type KillTotals } from './kills.ts';
 import { checkStore, WriterProcess } from './processes.ts';
 import { Random } from './random.ts';
 
-const CYCLES = 8;
+const CYCLES = 6;
 const CONTROL_CYCLES = 4;
 /** Node's start takes about 100 ms, the making of a store a few: kills land before, in and after it. */
 const KILL_AT_START_MS_MAX = 200;
@@ -30,14 +30,14 @@ describe.each(['sqlite', 'lmdb'] as const)('%s', (backend) => {
     expect(totals.leases).toBeGreaterThan(0);
     expect(totals.backups).toBeGreaterThan(0);
     expect(totals.compacted).toBeGreaterThan(0);
-  });
+  }, 180_000);
 
   test('the control: acknowledged before it is written', async () => {
     const folder = tempDir('crash');
     const goesOn = ({ cycles }: KillTotals): boolean => cycles < CONTROL_CYCLES;
     const totals = await killEngine({ backend, folder, seed: 1, goesOn, early: true });
     expect(totals.lost).toBeGreaterThan(0);
-  });
+  }, 120_000);
 
   test('killed while the store is made', async () => {
     const folder = tempDir('crash');
@@ -52,5 +52,5 @@ describe.each(['sqlite', 'lmdb'] as const)('%s', (backend) => {
       const report = await checkStore({ ...store, account, listFile, epoch: '1' });
       expect(report).toMatchObject({ lost: 0, broken: 0, messages: [] });
     }
-  });
+  }, 120_000);
 });

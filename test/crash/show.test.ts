@@ -33,5 +33,5 @@ describe.each(['sqlite', 'lmdb'] as const)('%s', (backend) => {
     const totals = await damageStore(of);
     expect(totals).toMatchObject({ places: PLACES, silent: [] });
     expect(totals.found).toBeGreaterThan(PLACES / 4);
-  }, 120_000);
+  }, 240_000);
 });

@@ -19,12 +19,12 @@ describe.each(['sqlite', 'lmdb'] as const)('%s', (backend) => {
     expect([...totals.hits].filter(([, hits]) => hits === 0)).toEqual([]);
     expect(totals.hits.size).toBeGreaterThan(20);
     expect(totals.acknowledged).toBeGreaterThan(totals.kills);
-  }, 120_000);
+  }, 240_000);
 
   test('a backup killed at every step', async () => {
     const totals = await killBackups({ backend, folder: tempDir('steps'), killsPerStep: 1 });
     expect(totals).toMatchObject({ lost: 0, broken: 0, messages: [] });
     expect([...totals.hits].filter(([, hits]) => hits === 0)).toEqual([]);
     expect(totals.hits.size).toBeGreaterThan(8);
-  }, 120_000);
+  }, 240_000);
 });
