@@ -239,7 +239,8 @@ describe('upkeep', () => {
     const before = await agent.json<KvStatsReply>('kv', 'stats');
     const dry = await agent.json<{ dropped: number }>('kv', 'compact', `${to}`, '--dry-run');
     expect(dry.dropped).toBe(to - before.compactedRevision);
-    expect(await agent.json<KvStatsReply>('kv', 'stats')).toEqual(before);
+    const { compactedRevision } = await agent.json<KvStatsReply>('kv', 'stats');
+    expect(compactedRevision).toBe(before.compactedRevision);
     expect(await agent.json('kv', 'compact', `${to}`)).toMatchObject({
       compactedRevision: to,
       dropped: dry.dropped,

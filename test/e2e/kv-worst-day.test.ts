@@ -127,7 +127,7 @@ describe('restore into a running agent', () => {
     await using agent = await withKeys('sqlite');
     const file = path.join(agent.folder, 'dump');
     writeFileSync(file, (await agent.cli('kv', 'export')).stdout);
-    const counts = { written: 0, unchanged: KEYS + 1, conflicts: 0, dryRun: false };
+    const counts = { written: 0, unchanged: KEYS + 1, conflicts: 0, leased: 0, dryRun: false };
     expect(await agent.json('kv', 'restore', file)).toEqual(counts);
     await agent.cli('kv', 'del', 'app/k1');
     await agent.cli('kv', 'put', 'app/k2', 'other');
