@@ -51,7 +51,8 @@ export async function* follow(
     try {
       for await (const line of watchLines(client, query, signal)) {
         incarnation ??= line.incarnation;
-        from = line.revision + 1;
+        // A watch from a revision to come is told of earlier ones: nothing of it was missed.
+        from = Math.max(from ?? 1, line.revision + 1);
         connected = true;
         awayMs = undefined;
         backoff.reset();
