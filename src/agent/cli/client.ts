@@ -53,6 +53,8 @@ export class AgentClient {
    * and for the silence between any two: the agent has to be asked to say something within it.
    */
   async *lines(path: string, signal: AbortSignal): AsyncGenerator<string> {
+    // An event that was is not heard any more.
+    if (signal.aborted) return;
     const opening = AbortSignal.timeout(this.timeoutMs);
     const response = await this.#open(path, {}, opening, signal).catch((thrown: unknown) => {
       if (!signal.aborted) throw thrown;

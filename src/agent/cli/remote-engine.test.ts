@@ -80,6 +80,26 @@ test('an observer sees each leader and each value, none missed', async () => {
   expect((await leaders.next()).done).toBe(true);
 });
 
+test('who gives up at any moment leaves the queue, and is not held up', async () => {
+  const agent = await startHttpAgent();
+  const holder = await acquireLock(connect(agent), NAME);
+  for (let turns = 0; turns < 40; turns += 1) {
+    const abort = new AbortController();
+    const waiting = acquireLock(connect(agent), NAME, { signal: abort.signal });
+    for (let i = 0; i < turns; i += 1) await new Promise(setImmediate);
+    abort.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'Cancelled' });
+    expect(await lockQueue(connect(agent), NAME)).toHaveLength(1);
+  }
+  await holder.unlock();
+});
+
+test('a watch that is over before it began ends', async () => {
+  const agent = await startHttpAgent();
+  const watch = connect(agent).watch('a', { from: 1, signal: AbortSignal.abort() });
+  expect((await watch[Symbol.asyncIterator]().next()).done).toBe(true);
+});
+
 test('a list in many pages is of one revision', async () => {
   const agent = await startHttpAgent();
   const value = Buffer.alloc(1024 * 1024);
