@@ -19,6 +19,8 @@ import { fillUp, freeBytes, mountExt4 } from '../support/small-disk.ts';
 const DISK_BYTES = 64 * MiB;
 const KEYS = 1200;
 const isRoot = process.getuid?.() === 0;
+/** Hundreds of synced commits on a loop device: a second alone, a minute on a busy host. */
+vi.setConfig({ testTimeout: 180_000 });
 
 describe.runIf(isRoot).each(['sqlite', 'lmdb'] as const)('%s (needs root: mounts)', (backend) => {
   let scratch: Scratch;
