@@ -19,7 +19,15 @@ import { corrupt, logKey, readU64 } from '../log.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { walProblem } from './sqlite-wal.ts';
 import { markUnsynced, unsyncedError } from './unsynced.ts';
-import { fileBytes, notOurs, placeStore, readStart, storeError, truncated } from './store-file.ts';
+import {
+  fileBytes,
+  freeBytes,
+  notOurs,
+  placeStore,
+  readStart,
+  storeError,
+  truncated,
+} from './store-file.ts';
 import type {
   Backend,
   BackendOptions,
@@ -39,6 +47,12 @@ const VERSION_MIN = [3, 51, 3] as const;
 const PAGE_BYTES = 4096;
 /** WAL pages after which a commit checkpoints: 16 MiB, ~10,000 lone puts, a stall of ~50 ms on a slow disk. */
 const CHECKPOINT_PAGES = 4096;
+/**
+ * With less free than this the WAL is folded back when it has so many pages already: folding it makes the
+ * file grow, and once the disk is full the reserve has to do for that.
+ */
+const TIGHT_BYTES = 64 * MiB;
+const TIGHT_CHECKPOINT_PAGES = 256;
 const CACHE_BYTES = 8 * MiB;
 /** Rows of a long list that are read at a time: all at once they outlive V8's young generation. */
 const SCAN_ROWS = 1000;
@@ -373,7 +387,8 @@ class SqliteHandle implements StoreHandle {
   /** What was committed is durable in the WAL already: where folding it in fails, only a failed sync matters. */
   #foldBack(): void {
     const { log, checkpointed } = this.#look.get()!;
-    if (log < CHECKPOINT_PAGES || log <= checkpointed) return;
+    if (log < TIGHT_CHECKPOINT_PAGES || log <= checkpointed) return;
+    if (log < CHECKPOINT_PAGES && freeBytes(this.#folder) >= TIGHT_BYTES) return;
     try {
       this.#noticing(() => this.#db.pragma('wal_checkpoint(PASSIVE)'));
     } catch (thrown) {
