@@ -19,6 +19,8 @@ export const PREVIOUS_BYTES_MAX = TXN_BYTES_MAX;
 
 /** Operations of one group commit: ~5 us each on the main loop, so a batch holds it for 1 or 2 ms. */
 export const BATCH_OPS_MAX = 256;
+/** Bytes applied before the loop gets its turn: a value of 1 KiB takes ~40 us, so this takes 2 or 3 ms. */
+export const FILL_BYTES_MAX = 64 * KiB;
 /** Bytes of one group commit: a slow disk (20 MB/s) syncs it in 50 ms. A single larger transaction goes alone. */
 export const BATCH_BYTES_MAX = MiB;
 /** Bytes of writes that wait for their commit. Beyond it a write is refused rather than kept. */

@@ -9,7 +9,7 @@
 import { HoldfastError, messageOf, toHoldfastError } from '../base/errors.ts';
 import { formatBytes } from '../base/bytes.ts';
 import { Batch } from './batch.ts';
-import { BATCH_BYTES_MAX, BATCH_OPS_MAX, QUEUE_BYTES_MAX } from './limits.ts';
+import { BATCH_BYTES_MAX, BATCH_OPS_MAX, FILL_BYTES_MAX, QUEUE_BYTES_MAX } from './limits.ts';
 import { RelaxedWrites } from './relaxed.ts';
 import { readHead } from './recover.ts';
 import type { Clock } from '../base/clock.ts';
@@ -157,7 +157,8 @@ export class Writer {
   }
 
   #turn(): void {
-    if (this.#queue.length > 0) this.#fill();
+    const isCut = this.#queue.length > 0 && this.#fill();
+    if (isCut) this.#start();
     if (this.#flight) return;
     const isAsked = this.#ahead || this.#compactions.length > 0 || this.#syncIsDue;
     if (isAsked && !this.#closed) this.#launch(this.#ahead ?? this.#newGroup());
@@ -169,17 +170,22 @@ export class Writer {
     return { batch, taken: [], outcomes: [], weight: 0, bytes: 0, isRetry: false };
   }
 
-  /** Applies what is queued until the batch is full. */
-  #fill(): void {
+  /** Applies what is queued until the batch is full. @returns true when others have to have their turn first */
+  #fill(): boolean {
     this.#ahead ??= this.#newGroup();
     const group = this.#ahead;
+    const bytesBefore = group.bytes;
     let count = 0;
+    let isCut = false;
     for (const pending of this.#queue) {
       if (group.taken.length > 0 && isFull(group, pending.job)) break;
       join(group, pending);
       count += 1;
+      isCut = group.bytes - bytesBefore > FILL_BYTES_MAX;
+      if (isCut) break;
     }
     this.#queue.splice(0, count);
+    return isCut;
   }
 
   #launch(group: Group): void {
