@@ -69,8 +69,16 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   throw new Error(`waited 5 s in vain until ${what}`);
 }
 
-const stuckIn = (pid: number) =>
-  until('all calls are stuck', () => threadsInD(pid) >= STUCK_DEVICES);
+/** Looks in a row, 10 ms apart: a call that only reads, before it gets stuck, sleeps in state D, too, but not for long. */
+const STUCK_LOOKS = 30;
+
+function stuckIn(pid: number): Promise<void> {
+  let looks = 0;
+  return until('all calls are stuck', () => {
+    looks = threadsInD(pid) >= STUCK_DEVICES ? looks + 1 : 0;
+    return looks === STUCK_LOOKS;
+  });
+}
 
 function connects(socket: string): Promise<boolean> {
   return new Promise((resolve) => {
