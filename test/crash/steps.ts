@@ -85,8 +85,10 @@ class Steps {
     if (whole.exit.code !== 0) throw new Error(`the stepper failed: ${whole.stderr}`);
     const steps = this.#stepsOf(whole, phase);
     for (const name of steps.keys()) this.totals.hits.set(name, 0);
+    const firsts = firstOfThreads(whole.calls);
     for (const calls of steps.values()) {
-      for (const { name, when } of spread(calls, this.#options.killsPerStep)) {
+      const meant = calls.filter((call) => firsts.has(call));
+      for (const { name, when } of spread(meant, this.#options.killsPerStep)) {
         if (this.#options.signal?.aborted) return;
         const killed = await this.#trace(phase, `${name}:signal=SIGKILL:when=${when}`);
         const isKilled = killed.exit.signal === 'SIGKILL';
@@ -190,6 +192,16 @@ class Steps {
     totals.messages.push(...messages);
     this.#options.progress?.(totals, messages);
   }
+}
+
+/** strace counts for each thread: the kill at the nth call of a kind comes where the first thread makes its nth. */
+function firstOfThreads(calls: readonly Call[]): Set<Call> {
+  const firsts = new Map<string, Call>();
+  for (const call of calls) {
+    const nth = `${call.name} ${call.when}`;
+    if (!firsts.has(nth)) firsts.set(nth, call);
+  }
+  return new Set(firsts.values());
 }
 
 /** So many of them: the first, the last, and what lies evenly between. */
