@@ -39,7 +39,7 @@ test('the page', { timeout: PAGE_MS_MAX }, async () => {
   await using agent = await AgentProcess.start();
   const script = path.join(agent.folder, 'page.sh');
   writeFileSync(script, blocks.map(({ code }) => `${code}echo '${MARK}'\n`).join(''));
-  const { stdout } = await run('sh', ['-c', `exec sh -e ${script} 2>&1`], {
+  const running = run('sh', ['-c', `exec sh -e ${script} 2>&1`], {
     cwd: agent.folder,
     timeout: PAGE_MS_MAX,
     env: {
@@ -49,6 +49,9 @@ test('the page', { timeout: PAGE_MS_MAX }, async () => {
       HOLDFAST_STATE_DIR: agent.stateDir,
       HOLDFAST_CONFIG: agent.configFile,
     },
+  });
+  const { stdout } = await running.catch((thrown: Error & { stdout: string }) => {
+    throw new Error(`${thrown.message}: ${thrown.stdout}`);
   });
   const printed = stdout.split(`${MARK}\n`).slice(0, -1);
   expect(printed.map(withoutNumbers)).toEqual(blocks.map(({ output }) => withoutNumbers(output)));

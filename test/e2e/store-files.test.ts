@@ -51,9 +51,12 @@ describe.each(['sqlite', 'lmdb'] as const)('%s', (backend) => {
       const { reasons } = await now();
       expect(reasons).toEqual([expect.stringContaining(`${file} ${what} while it is in use`)]);
       expect(reasons[0]).toContain('holdfast kv backup');
-      const { json } = await agent.call('GET', '/agent/v1/events?limit=1000');
-      const told = (json as EventsReply).events.filter(({ type }) => type === 'store.files-lost');
-      expect(told).toEqual([expect.objectContaining({ message: reasons[0] })]);
+      const told = async (): Promise<EventsReply['events']> => {
+        const { json } = await agent.call('GET', '/agent/v1/events?limit=1000');
+        return (json as EventsReply).events.filter(({ type }) => type === 'store.files-lost');
+      };
+      await agent.child.waitUntil('it is an event', async () => (await told()).length > 0);
+      expect(await told()).toEqual([expect.objectContaining({ message: reasons[0] })]);
       const doctor = JSON.parse((await agent.cli('doctor', '-o', 'json')).stdout) as Finding[];
       expect(doctor).toContainEqual({ check: 'agent', verdict: 'bad', finding: reasons[0] });
 
