@@ -50,6 +50,8 @@ export interface CommitReply {
   readonly error?: ErrorBody;
 }
 
+/** An idle agent has no thread (5 MB); the commit that wakes it waits 60 ms for a new one. */
+const REST_AFTER_MS = 10_000;
 /** Its garbage is short-lived: packed writes. A small young generation keeps an idle agent small. */
 const YOUNG_GENERATION_MIB = 2;
 
@@ -63,30 +65,53 @@ class CommitThread {
   #worker: Worker | undefined;
   /** One commit at a time: the engine has one writer. */
   #waiter: Waiter | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  /** It is ending, as nothing was committed for a while. */
+  #resting: Promise<void> | undefined;
+  #hasFailed = false;
 
   constructor(target: CommitTarget) {
     this.#target = target;
   }
 
   /** @throws what the backend's commit throws; HostFailed when the thread died: what it wrote is not known then */
-  commit(writes: readonly Write[], relaxed: boolean): Promise<void> {
-    return this.#ask({ type: 'commit', packed: packWrites(writes), relaxed });
+  async commit(writes: readonly Write[], relaxed: boolean): Promise<void> {
+    await this.#resting;
+    await this.#ask({ type: 'commit', packed: packWrites(writes), relaxed });
   }
 
-  /** Without a thread nothing was committed. */
   async sync(): Promise<void> {
-    if (this.#worker) await this.#ask({ type: 'sync' });
+    await this.#resting;
+    await this.#ask({ type: 'sync' });
   }
 
   /** Resolves when its handle on the store is closed. */
   async close(): Promise<void> {
+    await this.#resting;
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
     if (!this.#worker) return;
     await this.#ask({ type: 'close' });
+    clearTimeout(this.#idle);
     await this.#worker?.terminate();
+  }
+
+  /** What a failed commit left is for a person to see, and its handle knows of it. */
+  #restLater(): void {
+    if (this.#hasFailed) return;
+    this.#idle = setTimeout(() => {
+      const end = this.#end().catch(() => undefined);
+      this.#resting = end.finally(() => {
+        this.#resting = undefined;
+      });
+    }, REST_AFTER_MS).unref();
   }
 
   #ask(request: CommitRequest): Promise<void> {
     return new Promise((resolve, reject) => {
+      clearTimeout(this.#idle);
       this.#waiter = { resolve, reject };
       this.#worker ??= this.#start();
       // An engine that is only open keeps nobody's process alive; a commit under way does.
@@ -116,8 +141,13 @@ class CommitThread {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     this.#worker?.unref();
-    if (error) waiter?.reject(error);
-    else waiter?.resolve();
+    if (error) {
+      this.#hasFailed = true;
+      waiter?.reject(error);
+    } else {
+      waiter?.resolve();
+      this.#restLater();
+    }
   }
 
   #died(worker: Worker, how: string): void {

@@ -14,7 +14,7 @@ import { corrupt } from '../log.ts';
 import { allocateLockFile, allocateTail, checkLmdbFile } from './lmdb-file.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { PAGE_BYTES } from './lmdb-pages.ts';
-import { markUnsynced, unsyncedError } from './unsynced.ts';
+import { isUnsynced, markUnsynced, unsyncedError } from './unsynced.ts';
 import { fileBytes, freeBytes, placeStore, storeError } from './store-file.ts';
 import type { Database, RootDatabase, Transaction } from 'lmdb';
 import type {
@@ -132,7 +132,7 @@ class LmdbHandle implements StoreHandle {
   readonly #file: string;
   readonly #folder: string;
   #snapshot: Transaction | undefined;
-  #isUnsynced = false;
+  #isUnsynced: boolean;
 
   constructor(root: RootDatabase<Buffer, Uint8Array>, file: string, folder: string) {
     const table = (name: Table): Binary => {
@@ -143,6 +143,7 @@ class LmdbHandle implements StoreHandle {
     this.#root = root;
     this.#tables = { kv: table('kv'), log: table('log'), meta: table('meta') };
     this.#file = file;
+    this.#isUnsynced = isUnsynced(file);
     this.#folder = folder;
   }
 

@@ -18,7 +18,7 @@ import { FORMAT } from '../record.ts';
 import { corrupt, logKey, readU64 } from '../log.ts';
 import { ThreadedBackend, type CommitTarget, type StoreHandle } from './commit-thread.ts';
 import { walProblem } from './sqlite-wal.ts';
-import { markUnsynced, unsyncedError } from './unsynced.ts';
+import { isUnsynced, markUnsynced, unsyncedError } from './unsynced.ts';
 import {
   fileBytes,
   freeBytes,
@@ -247,13 +247,14 @@ class SqliteHandle implements StoreHandle {
   readonly #statements: Record<Table, Statements>;
   readonly #apply: (writes: readonly Write[]) => void;
   readonly #look: Database.Statement<[], WalState>;
-  #isUnsynced = false;
+  #isUnsynced: boolean;
 
   constructor(db: Database.Database, file: string, folder: string) {
     this.#db = db;
     this.#file = file;
     this.#isNeverSynced = db.pragma('synchronous', { simple: true }) === 0;
     this.#folder = folder;
+    this.#isUnsynced = isUnsynced(file);
     this.#statements = guard(`cannot read ${file}`, folder, () => ({
       kv: statements(db, 'kv'),
       log: statements(db, 'log'),

@@ -46,6 +46,11 @@ export function markUnsynced(file: string): void {
   attempt(() => writeFileSync(`${file}${MARK}`, '', { mode: 0o600 }));
 }
 
+/** Of a store that this process opened well: a sync failed since. */
+export function isUnsynced(file: string): boolean {
+  return existsSync(`${file}${MARK}`);
+}
+
 /** Where the disk takes not even that, this process knows, and the next one meets the same disk. */
 function attempt(step: () => void): void {
   try {
