@@ -33,11 +33,17 @@ describe.each(['sqlite', 'lmdb'] as const)('%s', (backend) => {
     await expect.poll(threads).toBeLessThan(before);
     expect(await engine.put('c', VALUE)).toBe(3);
     expect(threads()).toBeGreaterThanOrEqual(before);
+
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    await engine.put('c', VALUE);
+    await vi.advanceTimersByTimeAsync(REST_AFTER_MS);
+    vi.useRealTimers();
+    await expect.poll(threads).toBeLessThan(before);
     await engine.close();
 
     const again = await openEngine({ backend, path: folder });
     expect((await again.list('')).kvs.map(({ key }) => key)).toEqual(['a', 'b', 'c']);
-    expect(again.revision).toBe(3);
+    expect(again.revision).toBe(4);
     await again.close();
   });
 });

@@ -50,7 +50,7 @@ export interface CommitReply {
   readonly error?: ErrorBody;
 }
 
-/** An idle agent has no thread (5 MB); the commit that wakes it waits 60 ms for a new one. */
+/** An idle agent has no thread (8 MB); the commit that wakes it waits 60 ms for a new one. */
 const REST_AFTER_MS = 10_000;
 /** Its garbage is short-lived: packed writes. A small young generation keeps an idle agent small. */
 const YOUNG_GENERATION_MIB = 2;
@@ -95,7 +95,10 @@ class CommitThread {
     if (!this.#worker) return;
     await this.#ask({ type: 'close' });
     clearTimeout(this.#idle);
-    await this.#worker?.terminate();
+    const worker = this.#worker;
+    // This end is meant: it is no death.
+    this.#worker = undefined;
+    await worker.terminate();
   }
 
   /** What a failed commit left is for a person to see, and its handle knows of it. */
