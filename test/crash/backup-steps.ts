@@ -2,15 +2,15 @@
  * SIGKILL at every step of `holdfast kv backup`, in the command's process or the one that reads: the store
  * is as it was, and what bears the backup's name is nothing yet, or all of it.
  */
-import { mkdirSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { compiledProgram } from '../support/compiled.ts';
 import { checkBackup } from './backups.ts';
-import { WriterProcess } from './processes.ts';
+import { checkStore, WriterProcess } from './processes.ts';
 import { contents, type FileBackend } from './store-files.ts';
 import { noSteps, spread, type StepTotals } from './steps.ts';
 import { trace, WRITING_CALLS, type Call, type Traced } from './strace.ts';
-import type { Account } from './told.ts';
+import { Account } from './told.ts';
 
 /** Enough for several pages of keys. */
 const ACKS_MIN = 800;
@@ -39,23 +39,39 @@ export async function killBackups(options: BackupStepOptions): Promise<StepTotal
   } finally {
     await writer.kill();
   }
-  const steps = new BackupSteps(options, writer.account);
+  const { revision } = writer.account;
+  const steps = new BackupSteps(options, await withPhantoms(options, writer.account), revision);
   await steps.run();
   return steps.totals;
+}
+
+/** A backup has no log: that a key was deleted by a write whose answer never came, only the store can say. */
+async function withPhantoms(options: BackupStepOptions, account: Account): Promise<Account> {
+  const { backend, folder } = options;
+  const copy = path.join(folder, 'checked');
+  cpSync(path.join(folder, 'engine'), copy, { recursive: true });
+  const listFile = path.join(folder, 'account');
+  const report = await checkStore({ backend, path: copy, account, listFile, epoch: 'c' });
+  rmSync(copy, { recursive: true });
+  if (report.lost + report.broken > 0) throw new Error(report.messages.join('; '));
+  return Account.of([...account, ...report.told]);
 }
 
 class BackupSteps {
   readonly totals = noSteps();
   readonly #options: BackupStepOptions;
   readonly #account: Account;
+  /** The last acknowledged one. */
+  readonly #revisionMin: number;
   readonly #store: string;
   readonly #file: string;
   readonly #scratch: string;
   readonly #before: readonly string[];
 
-  constructor(options: BackupStepOptions, account: Account) {
+  constructor(options: BackupStepOptions, account: Account, revisionMin: number) {
     this.#options = options;
     this.#account = account;
+    this.#revisionMin = revisionMin;
     this.#store = path.join(options.folder, 'engine');
     this.#file = path.join(options.folder, 'made');
     this.#scratch = path.join(options.folder, 'scratch');
@@ -130,9 +146,9 @@ class BackupSteps {
       messages.push('the store was changed');
     // Its name is taken before anything is read: empty, it is no backup to anybody.
     if ((statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0) > 0) {
-      const of = { backend: this.#options.backend, account: this.#account };
-      const { revision } = this.#account;
-      messages.push(...(await checkBackup(this.#file, { ...of, revisionMin: revision })));
+      const { backend } = this.#options;
+      const of = { backend, account: this.#account, revisionMin: this.#revisionMin };
+      messages.push(...(await checkBackup(this.#file, of)));
     }
     totals.broken += messages.length;
     totals.messages.push(...messages);

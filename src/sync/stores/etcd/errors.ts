@@ -72,8 +72,11 @@ export function isAuthOff(error: ServiceError): boolean {
   return error.details.includes('authentication is not enabled');
 }
 
-/** TCP works, HTTP/2 doesn't come up: another program, or the other one of TLS and plain text. */
-const NO_HTTP2 = /no connection: (Failed to connect|Protocol error)/;
+/**
+ * TCP works, HTTP/2 doesn't come up: another program, or the other one of TLS and plain text. Whether the
+ * end of such a connection is seen as an end or as a reset is a matter of which packet comes first.
+ */
+const NO_HTTP2 = /no connection: (Failed to connect|Protocol error|\w+ ECONNRESET|\w+ EPIPE)/;
 const NO_HTTP2_HINT =
   'something listens there that does not speak as an etcd would: is it the client port (2379), ' +
   'and should the endpoint be https:// (or http://)?';
