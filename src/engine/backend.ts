@@ -28,6 +28,8 @@ export interface RangeQuery {
 export type ScanQuery = Pick<RangeQuery, 'from' | 'before' | 'limit'>;
 /** A record that is `lent` is something else after the call; any other is the visitor's own. */
 export type Visit = (key: string, record: Uint8Array, lent: boolean) => void;
+/** What is made of a record; `lent` as in `Visit`. */
+export type Take<T> = (record: Uint8Array, lent: boolean) => T;
 
 export interface Entry {
   readonly key: Uint8Array;
@@ -39,6 +41,8 @@ export interface Backend {
   readonly name: string;
   /** The caller owns the returned bytes. */
   get(table: Table, key: Uint8Array): Uint8Array | undefined;
+  /** One record of `kv`, to look at: what `take` makes of it; undefined when it is not there. */
+  find<T>(key: string, take: Take<T>): T | undefined;
   range(query: RangeQuery): Entry[];
   /** The records of `kv` one after the other, within a `read`: a long list is not held twice. */
   scan(query: ScanQuery, visit: Visit): void;

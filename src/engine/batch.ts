@@ -24,6 +24,7 @@ import { rangeOf, type KeySpan } from './span.ts';
 import { TxnBudget } from './txn-budget.ts';
 import type { Backend, Write } from './backend.ts';
 import type { KeyValue } from './engine.ts';
+import type { RecentRecords } from './recent.ts';
 import type { Bounds } from './retention.ts';
 import type { GetResult, TxnOpResult } from './transaction.ts';
 import type { CheckedCompare, CheckedOp, Job, Txn } from './txn.ts';
@@ -71,9 +72,9 @@ export class Batch {
   #deletedBytes = 0;
 
   /** @param below the batch before this one while it is not durable yet */
-  constructor(backend: Backend, head: Head, below?: Batch) {
+  constructor(backend: Backend, head: Head, recent: RecentRecords, below?: Batch) {
     this.#backend = backend;
-    this.#kv = new KvDraft(backend, below && below.#kv);
+    this.#kv = new KvDraft(backend, recent, below && below.#kv);
     this.#leases = new LeaseDraft(backend, below && below.#leases);
     this.#head = below?.head ?? head;
     this.#logBytesBefore = this.#head.logBytes;
@@ -83,6 +84,11 @@ export class Batch {
   landed(): void {
     this.#kv.landed();
     this.#leases.landed();
+  }
+
+  /** This one is. */
+  committed(): void {
+    this.#kv.committed();
   }
 
   /** The head as it will be once this batch is durable. */

@@ -4,9 +4,10 @@
  * until it is kept or dropped, so that it reads its own writes and can still be refused.
  */
 import { keyAfter, keyBytes } from './key.ts';
-import { decodeKeyValue, type Stored } from './record.ts';
+import { decodeKeyValue, parseKeyValue, type Stored } from './record.ts';
 import { isWithin, type KeyRange } from './span.ts';
 import type { Backend, Write } from './backend.ts';
+import type { RecentRecords } from './recent.ts';
 
 /** Records, and bytes, that a range reads at a time: most ranges end before. */
 const PAGE_ENTRIES = 128;
@@ -17,6 +18,7 @@ type Records = Map<string, Stored | undefined>;
 
 export class KvDraft {
   readonly #backend: Backend;
+  readonly #recent: RecentRecords;
   /** What the batch writes. */
   readonly #overlay: Records = new Map();
   /** What was read from under it: a condition and the write that it guards read the same key. */
@@ -25,8 +27,9 @@ export class KvDraft {
   #open: Records = new Map();
   #below: KvDraft | undefined;
 
-  constructor(backend: Backend, below?: KvDraft) {
+  constructor(backend: Backend, recent: RecentRecords, below?: KvDraft) {
     this.#backend = backend;
+    this.#recent = recent;
     this.#below = below;
   }
 
@@ -77,6 +80,11 @@ export class KvDraft {
     this.#open.clear();
   }
 
+  /** All of it is durable: from now on it is among the records that were written last. */
+  committed(): void {
+    for (const [key, stored] of this.#overlay) this.#recent.committed(key, stored?.record);
+  }
+
   writes(): Write[] {
     return [...this.#overlay].map(([key, stored]) => ({
       table: 'kv',
@@ -119,6 +127,8 @@ export class KvDraft {
   }
 
   #readDurable(key: string): Stored | undefined {
+    const recent = this.#recent.get(key);
+    if (recent) return { kv: parseKeyValue(key, recent), record: recent };
     const record = this.#backend.get('kv', keyBytes(key));
     return record && { kv: decodeKeyValue(key, record), record };
   }

@@ -26,6 +26,7 @@ class TroubledBackend implements Backend {
 
   get: Backend['get'] = (table, key) => this.#tables.get(table, key);
   range: Backend['range'] = (query) => this.#tables.range(query);
+  find: Backend['find'] = (key, take) => this.#tables.find(key, take);
   scan: Backend['scan'] = (query, visit) => this.#tables.scan(query, visit);
   read: Backend['read'] = (work) => this.#tables.read(work);
   sizeBytes = (): number => this.#tables.sizeBytes();

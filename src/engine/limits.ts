@@ -19,12 +19,18 @@ export const PREVIOUS_BYTES_MAX = TXN_BYTES_MAX;
 
 /** Operations of one group commit: ~5 us each on the main loop, so a batch holds it for 1 or 2 ms. */
 export const BATCH_OPS_MAX = 256;
-/** Bytes applied before the loop gets its turn: a value of 1 KiB takes ~40 us, so this takes 2 or 3 ms. */
-export const FILL_BYTES_MAX = 64 * KiB;
+/** Bytes applied before the loop gets its turn: the answer of a commit waits for it, and the thread for that. */
+export const FILL_BYTES_MAX = 16 * KiB;
+/** A commit that took longer is the disk's: then the more writes share a sync the better. See writer.ts. */
+export const QUICK_COMMIT_MS = 4;
+/** Operations that are worth a commit of their own when those are quick. */
+export const QUICK_OPS_MIN = 16;
 /** Bytes of one group commit: a slow disk (20 MB/s) syncs it in 50 ms. A single larger transaction goes alone. */
 export const BATCH_BYTES_MAX = MiB;
 /** Bytes of writes that wait for their commit. Beyond it a write is refused rather than kept. */
 export const QUEUE_BYTES_MAX = 64 * MiB;
+/** Records that were written last, kept in memory for the puts that go over them: see recent.ts. */
+export const RECENT_BYTES_MAX = 4 * MiB;
 
 /** Revisions kept in the change log: a day at one change a second. An older reader compares instead. */
 export const LOG_REVISIONS_MAX = 100_000;
@@ -47,7 +53,7 @@ export const RELAXED_RETRY_MS = 1_000;
 export const RELAXED_REVISIONS = 10_000;
 /** Room kept for deletes on a full disk: as much as the store takes, within these. See reserve.ts. */
 export const RESERVE_BYTES_FIRST = MiB;
-/** SQLite's WAL when it is folded (CHECKPOINT_PAGES in sqlite.ts), all of it pages that the file lacks. */
+/** SQLite's WAL when it is folded (CHECKPOINT_BYTES in sqlite.ts), all of it pages that the file lacks. */
 export const RESERVE_BYTES_MAX = 16 * MiB;
 /** Less than this is no reserve: a lone delete takes ~20 KiB of WAL; LMDB is asked for ~250 KiB, to be safe. */
 export const RESERVE_BYTES_MIN = 512 * KiB;

@@ -2,7 +2,7 @@
 import { HoldfastError } from '../base/errors.ts';
 import { systemClock, type Clock } from '../base/clock.ts';
 import { History } from './history.ts';
-import { keyBytes, normalizeKey } from './key.ts';
+import { normalizeKey } from './key.ts';
 import { LeaseKeeper } from './lease.ts';
 import { isCut, pageOf } from './list-page.ts';
 import { readLog } from './log-reader.ts';
@@ -140,8 +140,7 @@ export class LocalEngine implements Engine {
     const name = normalizeKey(key);
     const { revision } = options;
     if (revision !== undefined) return this.#history.get(name, checkRevision(revision));
-    const record = this.#backend.get('kv', keyBytes(name));
-    return record && decodeKeyValue(name, record);
+    return this.#backend.find(name, (record, lent) => decodeKeyValue(name, record, lent));
   }
 
   async list(span: string | Span, options: ListOptions = {}): Promise<ListResult> {

@@ -121,11 +121,13 @@ export function writeVersion(bytes: Buffer, { version, lease }: KeyValue, at: nu
 export function readVersion(
   bytes: Buffer,
   at: number,
-): { readonly of: { version: number; lease?: number }; readonly end: number } {
-  if ((bytes[at]! & LEASED_BIT) === 0) return { of: { version: readU64(bytes, at) }, end: at + 8 };
+): { readonly version: number; readonly lease: number | undefined; readonly end: number } {
+  if ((bytes[at]! & LEASED_BIT) === 0) {
+    return { version: readU64(bytes, at), lease: undefined, end: at + 8 };
+  }
   const high = bytes.readUInt32BE(at) & 0x7fff_ffff;
   const version = high * 0x1_0000_0000 + bytes.readUInt32BE(at + 4);
-  return { of: { version, lease: readU64(bytes, at + 8) }, end: at + 8 + LEASE_BYTES };
+  return { version, lease: readU64(bytes, at + 8), end: at + 8 + LEASE_BYTES };
 }
 
 /** Puts the crc over `key` and what follows the crc at `at`. */
@@ -228,7 +230,7 @@ export function decodeLogRecord(key: Uint8Array, value: Uint8Array): LoggedSet {
   const changes: LoggedChange[] = [];
   let at = RECORD_HEADER_BYTES;
   for (let i = 0; i < count; i += 1) {
-    const { of, end } = readVersion(record, at + 17);
+    const { version, lease, end } = readVersion(record, at + 17);
     const keyEnd = end + record.readUInt32BE(at + 1);
     const valueEnd = keyEnd + record.readUInt32BE(at + 5);
     const type = record.readUInt8(at);
@@ -239,7 +241,8 @@ export function decodeLogRecord(key: Uint8Array, value: Uint8Array): LoggedSet {
         value: plain(record, keyEnd, valueEnd),
         createRevision: readU64(record, at + 9),
         modRevision: revision,
-        ...of,
+        version,
+        ...(lease === undefined ? {} : { lease }),
       },
     };
     let previous: Uint8Array | undefined;

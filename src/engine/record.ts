@@ -126,16 +126,15 @@ export function decodeKeyValue(
 }
 
 /** A record whose checksum was looked at before, or that lies within a record whose was. */
-function parseKeyValue(key: string, record: Buffer, lent = false): KeyValue {
-  const { of, end } = readVersion(record, 20);
-  const take = lent ? copyOf : plain;
-  return {
-    key,
-    value: take(record, end, record.length),
-    createRevision: readU64(record, 4),
-    modRevision: readU64(record, 12),
-    ...of,
-  };
+export function parseKeyValue(key: string, record: Buffer, lent = false): KeyValue {
+  const { version, lease, end } = readVersion(record, 20);
+  const value = lent ? copyOf(record, end, record.length) : plain(record, end, record.length);
+  const createRevision = readU64(record, 4);
+  const modRevision = readU64(record, 12);
+  // Spelt out twice: spreading a lease that may be there takes as long as all the rest.
+  return lease === undefined
+    ? { key, value, createRevision, modRevision, version }
+    : { key, value, createRevision, modRevision, version, lease };
 }
 
 /** What was there before a change; undefined when nothing was, or when that isn't known. */

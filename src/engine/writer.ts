@@ -5,12 +5,24 @@
  * While one batch is being committed (the backend does that on another thread) the next one is applied
  * on top of it. When the commit fails, so did what stood on it: that batch is applied anew. A commit that
  * found no space is tried again with what may still go: reserve.ts says what that is.
+ *
+ * How much goes into one batch depends on the disk. Where a sync takes long, all that waits shares the next
+ * one. Where commits are quick, the thread that commits would wait for the main thread to apply, and the
+ * other way round: then half of what waits goes ahead, and neither stands still.
  */
 import { HoldfastError, messageOf, toHoldfastError } from '../base/errors.ts';
 import { formatBytes } from '../base/bytes.ts';
 import { Batch } from './batch.ts';
-import { BATCH_BYTES_MAX, BATCH_OPS_MAX, FILL_BYTES_MAX, QUEUE_BYTES_MAX } from './limits.ts';
+import {
+  BATCH_BYTES_MAX,
+  BATCH_OPS_MAX,
+  FILL_BYTES_MAX,
+  QUEUE_BYTES_MAX,
+  QUICK_COMMIT_MS,
+  QUICK_OPS_MIN,
+} from './limits.ts';
 import { RelaxedWrites } from './relaxed.ts';
+import { RecentRecords } from './recent.ts';
 import { readHead } from './recover.ts';
 import type { Clock } from '../base/clock.ts';
 import { onlyFrees, type Reserve } from './reserve.ts';
@@ -70,6 +82,8 @@ export class Writer {
   readonly #relaxed: RelaxedWrites;
   readonly #retention: Retention;
   readonly #reserve: Reserve | undefined;
+  readonly #clock: Clock;
+  readonly #recent = new RecentRecords();
   #head: Head;
   /** Accepted, not applied yet. */
   #queue: Pending[] = [];
@@ -83,6 +97,8 @@ export class Writer {
   #turnComes = false;
   /** Relaxed commits have waited as long as they may. */
   #syncIsDue = false;
+  /** The last commit was. */
+  #isQuick = false;
   #closed = false;
   /** Set when the state after a failed commit is not known: nothing may be written on top. */
   #broken: HoldfastError | undefined;
@@ -93,6 +109,7 @@ export class Writer {
     this.#listener = listener;
     this.#retention = retention;
     this.#reserve = reserve;
+    this.#clock = clock;
     this.#relaxed = new RelaxedWrites(backend, clock, () => {
       this.#syncIsDue = true;
       this.#start();
@@ -159,14 +176,14 @@ export class Writer {
   #turn(): void {
     const isCut = this.#queue.length > 0 && this.#fill();
     if (isCut) this.#start();
-    if (this.#flight) return;
+    if (this.#flight || (isCut && !this.#isQuick)) return;
     const isAsked = this.#ahead || this.#compactions.length > 0 || this.#syncIsDue;
     if (isAsked && !this.#closed) this.#launch(this.#ahead ?? this.#newGroup());
     if (this.#queue.length > 0) this.#start();
   }
 
   #newGroup(): Group {
-    const batch = new Batch(this.#backend, this.#head, this.#flight?.batch);
+    const batch = new Batch(this.#backend, this.#head, this.#recent, this.#flight?.batch);
     return { batch, taken: [], outcomes: [], weight: 0, bytes: 0, isRetry: false };
   }
 
@@ -175,17 +192,24 @@ export class Writer {
     this.#ahead ??= this.#newGroup();
     const group = this.#ahead;
     const bytesBefore = group.bytes;
+    const most = this.#share();
     let count = 0;
     let isCut = false;
     for (const pending of this.#queue) {
       if (group.taken.length > 0 && isFull(group, pending.job)) break;
+      isCut = count === most || group.bytes - bytesBefore > FILL_BYTES_MAX;
+      if (isCut) break;
       join(group, pending);
       count += 1;
-      isCut = group.bytes - bytesBefore > FILL_BYTES_MAX;
-      if (isCut) break;
     }
     this.#queue.splice(0, count);
     return isCut;
+  }
+
+  /** How many of the queue go into the next batch, at most. */
+  #share(): number {
+    const half = Math.ceil(this.#queue.length / 2);
+    return this.#isQuick && !this.#flight && half >= QUICK_OPS_MIN ? half : Infinity;
   }
 
   #launch(group: Group): void {
@@ -198,6 +222,7 @@ export class Writer {
 
   async #commit(group: Group): Promise<void> {
     const { batch } = group;
+    const launchedAt = this.#clock.monoMs();
     try {
       if (this.#reserve?.status.out && putsAnything(group)) await this.#reserve.takeBack();
       const isNews = batch.head.revision > this.#head.revision;
@@ -212,15 +237,24 @@ export class Writer {
       this.#start();
       return;
     }
+    batch.committed();
     this.#head = batch.head;
     this.#reserve?.wrote(group.bytes, batch.freedBytes);
     this.#flight = undefined;
-    // One that is full gains nothing by waiting for those who are answered now.
-    if (this.#ahead && this.#queue.length > 0) this.#launch(this.#ahead);
+    this.#isQuick = this.#clock.monoMs() - launchedAt < QUICK_COMMIT_MS;
+    // One that is full, nearly, or quick gains nothing by waiting for those who are answered now.
+    if (this.#ahead && (this.#queue.length > 0 || this.#isWorthIt(this.#ahead))) {
+      this.#launch(this.#ahead);
+    }
     this.#listener.publish(group.batch.changeSets);
     settle(group);
     this.#settleCompactions();
     this.#start();
+  }
+
+  #isWorthIt({ taken, weight, bytes }: Group): boolean {
+    const isNearlyFull = weight > BATCH_OPS_MAX / 2 || bytes > BATCH_BYTES_MAX / 2;
+    return isNearlyFull || (this.#isQuick && taken.length >= QUICK_OPS_MIN);
   }
 
   async #write(group: Group): Promise<void> {
@@ -304,6 +338,7 @@ export class Writer {
   ): void {
     const { revision } = this.#head;
     this.#flight = undefined;
+    this.#recent.clear();
     this.#takeBack();
     this.#syncIsDue = false;
     try {

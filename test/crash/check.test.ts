@@ -146,7 +146,8 @@ describe.each(BACKENDS)('%s', (backend) => {
 });
 
 describe('a WAL damaged in its middle', () => {
-  const FRAME_BYTES = PAGE_BYTES + 24;
+  /** Of a new SQLite store, with its header. */
+  const FRAME_BYTES = 2048 + 24;
 
   const AT = 32 + 40 * FRAME_BYTES;
   const flip = (bytes: Buffer, at: number): void => void (bytes[at]! ^= 4);
@@ -154,7 +155,7 @@ describe('a WAL damaged in its middle', () => {
 
   test.each([
     ['its header', 17, flip, 0],
-    ["a frame's page", AT + 2000, flip, 41],
+    ["a frame's page", AT + 1000, flip, 41],
     ["a frame's checksum", AT + 17, flip, 41],
     ["a frame's salt", AT + 9, flip, 41],
     ['three frames zeroed', AT + 100, zero, 41],

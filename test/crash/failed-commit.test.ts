@@ -52,6 +52,7 @@ class FailingBackend implements Backend {
 
   get: Backend['get'] = (table, at) => this.#tables.get(table, at);
   range: Backend['range'] = (query) => this.#tables.range(query);
+  find: Backend['find'] = (key, take) => this.#tables.find(key, take);
   scan: Backend['scan'] = (query, visit) => this.#tables.scan(query, visit);
   read: Backend['read'] = (work) => this.#tables.read(work);
   sizeBytes = (): number => this.#tables.sizeBytes();

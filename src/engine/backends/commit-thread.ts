@@ -18,6 +18,7 @@ import type {
   RangeQuery,
   ScanQuery,
   Table,
+  Take,
   Visit,
   Write,
 } from '../backend.ts';
@@ -180,6 +181,10 @@ export class ThreadedBackend implements Backend {
 
   get(table: Table, key: Uint8Array): Uint8Array | undefined {
     return this.#handle.get(table, key);
+  }
+
+  find<T>(key: string, take: Take<T>): T | undefined {
+    return this.#handle.find(key, take);
   }
 
   range(query: RangeQuery): Entry[] {

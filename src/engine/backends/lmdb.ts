@@ -24,6 +24,7 @@ import type {
   RangeQuery,
   ScanQuery,
   Table,
+  Take,
   Visit,
   Write,
 } from '../backend.ts';
@@ -63,7 +64,8 @@ const KEYS = {
   readKey: (lent: Buffer, from: number, to: number): Buffer => Buffer.from(lent.subarray(from, to)),
 };
 const TEXT_KEYS = {
-  writeKey,
+  writeKey: (key: Uint8Array | string, target: Buffer, at: number): number =>
+    typeof key === 'string' ? at + target.write(key, at) : writeKey(key, target, at),
   readKey: (lent: Buffer, from: number, to: number): string => lent.toString('utf8', from, to),
 };
 
@@ -72,7 +74,7 @@ function copied(lent: Buffer): Buffer {
   return Buffer.from(lent.subarray(0, lent.length));
 }
 
-type Binary = Database<Buffer, Uint8Array>;
+type Binary = Database<Buffer, Uint8Array | string>;
 /** As the tables' key encoders make them: text in `kv`, else bytes. */
 interface Row {
   readonly key: Uint8Array | string;
@@ -138,7 +140,7 @@ class LmdbHandle implements StoreHandle {
     const table = (name: Table): Binary => {
       const keyEncoder = name === 'kv' ? TEXT_KEYS : KEYS;
       const options = { name, encoder: VALUES, keyEncoder };
-      return root.openDB<Buffer, Uint8Array>(options);
+      return root.openDB<Buffer, Uint8Array | string>(options);
     };
     this.#root = root;
     this.#tables = { kv: table('kv'), log: table('log'), meta: table('meta') };
@@ -151,6 +153,13 @@ class LmdbHandle implements StoreHandle {
     return guard('cannot read the store', this.#folder, () => {
       const lent = this.#tables[table].get(key, { transaction: this.#reading() });
       return lent && copied(lent);
+    });
+  }
+
+  find<T>(key: string, take: Take<T>): T | undefined {
+    return guard('cannot read the store', this.#folder, () => {
+      const lent = this.#tables.kv.get(key, { transaction: this.#reading() });
+      return lent && take(lent, true);
     });
   }
 

@@ -1,5 +1,5 @@
 /** Tables on the heap, for tests of other folders: same semantics, gone with the process. */
-import { keyText } from '../key.ts';
+import { keyBytes, keyText } from '../key.ts';
 import type { Backend, Entry, RangeQuery, Table, Write } from '../backend.ts';
 
 /** Latin-1 text compares as its bytes do, and is a Map key. */
@@ -59,6 +59,10 @@ export function openMemory(initial: readonly Write[]): Backend {
   return {
     name: 'memory',
     get: (table, key) => tables[table].get(key),
+    find: (key, take) => {
+      const record = tables.kv.get(keyBytes(key));
+      return record && take(record, false);
+    },
     range: (query) => tables[query.table].range(query),
     scan: (query, visit) => {
       const entries = tables.kv.range({ table: 'kv', bytesMax: Infinity, ...query });

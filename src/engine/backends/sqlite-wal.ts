@@ -20,8 +20,8 @@ const FRAME_HEADER_BYTES = 24;
 const SALTS_AT = 8;
 const SALT_BYTES = 8;
 const MAGIC = 0x377f0682;
-/** Of our stores: where the header doesn't say. */
-const PAGE_BYTES = 4096;
+/** Of our stores, new ones and older ones: where the header doesn't say. */
+const PAGES_BYTES = [2048, 4096];
 const PAGE_BYTES_MIN = 512;
 const PAGE_BYTES_MAX = 65_536;
 
@@ -53,7 +53,9 @@ function frameProblem(fd: number, header: Buffer): WalProblem | undefined {
   if (!isHeader(header, isBig)) {
     const salts = Buffer.alloc(SALT_BYTES);
     readSync(fd, salts, 0, SALT_BYTES, HEADER_BYTES + SALTS_AT);
-    const { isLost } = walk(fd, { pageBytes: PAGE_BYTES, isBig, salts, start: [] });
+    const isLost = PAGES_BYTES.some(
+      (pageBytes) => walk(fd, { pageBytes, isBig, salts, start: [] }).isLost,
+    );
     const what = 'the header of the WAL is damaged: SQLite ignores all that is in it';
     return { frame: 0, severity: isLost ? 'error' : 'warning', what };
   }

@@ -36,6 +36,7 @@ import type {
   RangeQuery,
   ScanQuery,
   Table,
+  Take,
   Visit,
   Write,
 } from '../backend.ts';
@@ -43,20 +44,22 @@ import type {
 /** "HOLD": `file` and we tell our stores from other SQLite files by it. */
 const APPLICATION_ID = 0x484f4c44;
 const VERSION_MIN = [3, 51, 3] as const;
-/** A lone put writes three leaf pages; at 4 KiB that stays under 16 KB with the WAL's headers. */
-const PAGE_BYTES = 4096;
-/** WAL pages after which a commit checkpoints: 16 MiB, ~10,000 lone puts, a stall of ~50 ms on a slow disk. */
-const CHECKPOINT_PAGES = 4096;
 /**
- * With less free than this the WAL is folded back when it has so many pages already: folding it makes the
+ * Of a new store. A lone put writes three leaf pages into the WAL: half of what SQLite's own 4 KiB would wear the
+ * flash by, and commits of many puts take half as long. With 1 KiB the trees get deep.
+ */
+const PAGE_BYTES = 2048;
+/** WAL after which a commit checkpoints: some 2,700 lone puts, a stall of ~50 ms on a slow disk. */
+const CHECKPOINT_BYTES = 16 * MiB;
+/**
+ * With less free than this the WAL is folded back when it is so long already: folding it makes the
  * file grow, and once the disk is full the reserve has to do for that.
  */
 const TIGHT_BYTES = 64 * MiB;
-const TIGHT_CHECKPOINT_PAGES = 256;
+const TIGHT_CHECKPOINT_BYTES = MiB;
 const CACHE_BYTES = 8 * MiB;
 /** Rows of a long list that are read at a time: all at once they outlive V8's young generation. */
 const SCAN_ROWS = 1000;
-const OVERWRITE = 'ON CONFLICT (k) DO UPDATE SET v = excluded.v';
 /** As good as none: the largest number that is bound as an integer. */
 const LIMIT_MAX = 0x7fff_ffff;
 
@@ -213,7 +216,7 @@ export function connectSqlite({ file, folder, durability }: CommitTarget): Store
     db.pragma(`synchronous = ${durability === 'commit' ? 'FULL' : 'OFF'}`);
     // Done after a commit instead (#fold): SQLite's own says nothing of a sync that fails.
     db.pragma('wal_autocheckpoint = 0');
-    db.pragma(`journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES}`);
+    db.pragma(`journal_size_limit = ${CHECKPOINT_BYTES}`);
     db.pragma(`cache_size = ${-CACHE_BYTES / 1024}`);
   };
   return opened(file, folder, { fileMustExist: true }, prepare, exclusiveUri(file));
@@ -244,6 +247,8 @@ class SqliteHandle implements StoreHandle {
   readonly #isNeverSynced: boolean;
   #isRelaxed = false;
   readonly #folder: string;
+  /** Older stores have larger ones. */
+  readonly #pageBytes: number;
   readonly #statements: Record<Table, Statements>;
   readonly #apply: (writes: readonly Write[]) => void;
   readonly #look: Database.Statement<[], WalState>;
@@ -254,6 +259,7 @@ class SqliteHandle implements StoreHandle {
     this.#file = file;
     this.#isNeverSynced = db.pragma('synchronous', { simple: true }) === 0;
     this.#folder = folder;
+    this.#pageBytes = db.pragma('page_size', { simple: true }) as number;
     this.#isUnsynced = isUnsynced(file);
     this.#statements = guard(`cannot read ${file}`, folder, () => ({
       kv: statements(db, 'kv'),
@@ -275,6 +281,11 @@ class SqliteHandle implements StoreHandle {
       const value = this.#statements[table].get.get(sqlKey(table, key));
       return value === undefined ? undefined : bytesValue(table, value);
     });
+  }
+
+  find<T>(key: string, take: Take<T>): T | undefined {
+    const record = this.get('kv', keyBytes(key));
+    return record && take(record, false);
   }
 
   range(query: RangeQuery): Entry[] {
@@ -388,8 +399,9 @@ class SqliteHandle implements StoreHandle {
   /** What was committed is durable in the WAL already: where folding it in fails, only a failed sync matters. */
   #foldBack(): void {
     const { log, checkpointed } = this.#look.get()!;
-    if (log < TIGHT_CHECKPOINT_PAGES || log <= checkpointed) return;
-    if (log < CHECKPOINT_PAGES && freeBytes(this.#folder) >= TIGHT_BYTES) return;
+    const bytes = log * this.#pageBytes;
+    if (bytes < TIGHT_CHECKPOINT_BYTES || log <= checkpointed) return;
+    if (bytes < CHECKPOINT_BYTES && freeBytes(this.#folder) >= TIGHT_BYTES) return;
     try {
       this.#noticing(() => this.#db.pragma('wal_checkpoint(PASSIVE)'));
     } catch (thrown) {
@@ -426,8 +438,8 @@ function statements(db: Database.Database, table: Table): Statements {
   const row = `${table === 'kv' ? 'CAST(k AS TEXT)' : 'k'} AS key, v AS value FROM ${table}`;
   return {
     get: db.prepare<[SqlKey], unknown>(`SELECT v FROM ${table} WHERE k = ?`).pluck(),
-    // The log only grows: a record that is there already means damage, and not looking for one is faster.
-    put: db.prepare(`INSERT INTO ${table} VALUES (?, ?) ${table === 'log' ? '' : OVERWRITE}`),
+    // The log only grows: a record that is there already means damage.
+    put: db.prepare(`${table === 'log' ? 'INSERT' : 'REPLACE'} INTO ${table} VALUES (?, ?)`),
     remove: db.prepare(`DELETE FROM ${table} WHERE k = ?`),
     from: db.prepare(`SELECT ${row} WHERE k >= ? ORDER BY k LIMIT ?`),
     between: db.prepare(`SELECT ${row} WHERE k >= ? AND k < ? ORDER BY k LIMIT ?`),
