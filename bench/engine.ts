@@ -100,9 +100,9 @@ async function etcdRates(plan: Plan): Promise<Record<string, number>> {
 }
 
 function summary(rows: readonly Row[]): number {
-  const lost = Object.values(EXPLAINED).filter(
-    (file) => !existsSync(path.join(projectRoot, 'docs/decisions', file)),
-  );
+  const lost = Object.values(EXPLAINED)
+    .map(({ record }) => record)
+    .filter((file) => !existsSync(path.join(projectRoot, 'docs/decisions', file)));
   for (const file of lost) console.log(`docs/decisions/${file} is missing: it explains nothing`);
   const misses = rows.filter((row) => verdictOf(row) === 'MISS');
   const measured = rows.filter((row) => row.target).length;
@@ -123,7 +123,11 @@ function write(rows: readonly Row[], plan: Plan, beside: object): void {
     machine: `${cpus().length} x ${cpus()[0]?.model.trim()}, node ${process.version}`,
     plan,
     ...beside,
-    rows: rows.map((row) => ({ ...row, verdict: verdictOf(row), explainedBy: EXPLAINED[row.id] })),
+    rows: rows.map((row) => ({
+      ...row,
+      verdict: verdictOf(row),
+      explainedBy: EXPLAINED[row.id]?.record,
+    })),
   };
   writeFileSync(path.join(folder, 'engine.json'), `${JSON.stringify(result, null, 2)}\n`);
 }

@@ -1,4 +1,5 @@
 /** What is measured: our engine, and beside it the raw libraries and etcd on the same work. */
+import { setMaxListeners } from 'node:events';
 import path from 'node:path';
 import Database from 'better-sqlite3';
 import { open } from 'lmdb';
@@ -183,6 +184,8 @@ export class EtcdSubject {
   readonly #signal = new AbortController().signal;
 
   constructor(endpoint: string) {
+    // All that is in flight waits on it.
+    setMaxListeners(0, this.#signal);
     this.#client = new EtcdClient({ endpoints: [endpoint] });
   }
 

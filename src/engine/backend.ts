@@ -39,6 +39,8 @@ export interface Entry {
 /** Keys compare as bytes. Keys of `log` are 8 bytes, a big-endian number below 2^53. */
 export interface Backend {
   readonly name: string;
+  /** A commit of few writes costs as much as one of many: what waits had better share one. */
+  readonly costlyCommits: boolean;
   /** The caller owns the returned bytes. */
   get(table: Table, key: Uint8Array): Uint8Array | undefined;
   /** One record of `kv`, to look at: what `take` makes of it; undefined when it is not there. */

@@ -135,8 +135,8 @@ export class Batch {
 
   #transact(txn: Txn): TxnResult {
     const budget = new TxnBudget();
-    for (const [index, compare] of txn.compares.entries()) {
-      const failing = this.#failing(compare, budget);
+    for (let index = 0; index < txn.compares.length; index += 1) {
+      const failing = this.#failing(txn.compares[index]!, budget);
       if (failing) return { ...this.#change(txn.else, budget), failed: { index, ...failing } };
     }
     return this.#change(txn.then, budget);

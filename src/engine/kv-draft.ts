@@ -13,8 +13,8 @@ import type { RecentRecords } from './recent.ts';
 const PAGE_ENTRIES = 128;
 const PAGE_BYTES = 256 * 1024;
 
-/** Undefined: the key is not there. */
-type Records = Map<string, Stored | undefined>;
+/** Null: the key is not there. */
+type Records = Map<string, Stored | null>;
 
 export class KvDraft {
   readonly #backend: Backend;
@@ -39,14 +39,15 @@ export class KvDraft {
   }
 
   get(key: string): Stored | undefined {
-    for (const known of [this.#open, this.#overlay, this.#under]) {
-      const stored = known.get(key);
-      if (stored !== undefined || known.has(key)) return stored;
+    let known = this.#open.get(key);
+    if (known === undefined) known = this.#overlay.get(key);
+    if (known === undefined) known = this.#under.get(key);
+    if (known === undefined) {
+      const below = this.#below && this.#below.#overlay.get(key);
+      known = below === undefined ? (this.#readDurable(key) ?? null) : below;
+      this.#under.set(key, known);
     }
-    const below = this.#below && this.#below.#overlay;
-    const stored = below?.has(key) ? below.get(key) : this.#readDurable(key);
-    this.#under.set(key, stored);
-    return stored;
+    return known ?? undefined;
   }
 
   /** In key order, read as it is asked for. Nothing may be set meanwhile. */
@@ -67,7 +68,7 @@ export class KvDraft {
 
   /** `stored` undefined deletes the key. */
   set(key: string, stored: Stored | undefined): void {
-    this.#open.set(key, stored);
+    this.#open.set(key, stored ?? null);
   }
 
   /** What was set since the last `keep` or `drop` becomes part of the batch. */
@@ -94,8 +95,8 @@ export class KvDraft {
   }
 
   /** In key order: what this batch, and the one below, have done within the range. */
-  #changedWithin(range: KeyRange): { key: Buffer; now: Stored | undefined }[] {
-    const within = new Map<string, { key: Buffer; now: Stored | undefined }>();
+  #changedWithin(range: KeyRange): { key: Buffer; now: Stored | null }[] {
+    const within = new Map<string, { key: Buffer; now: Stored | null }>();
     const layers = [this.#below && this.#below.#overlay, this.#overlay, this.#open];
     for (const layer of layers) {
       for (const [text, now] of layer ?? []) {

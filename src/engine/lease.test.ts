@@ -20,6 +20,7 @@ const VALUE = new Uint8Array([1]);
 /** Tables on the heap whose commits can be made to fail, and are counted. */
 class TroubledBackend implements Backend {
   readonly name = 'troubled';
+  readonly costlyCommits = false;
   readonly #tables = openMemory(initialWrites());
   trouble: 'none' | 'full' | 'unknown outcome' = 'none';
   commits = 0;

@@ -19,8 +19,8 @@ export const PREVIOUS_BYTES_MAX = TXN_BYTES_MAX;
 
 /** Operations of one group commit: ~5 us each on the main loop, so a batch holds it for 1 or 2 ms. */
 export const BATCH_OPS_MAX = 256;
-/** Bytes applied before the loop gets its turn: the answer of a commit waits for it, and the thread for that. */
-export const FILL_BYTES_MAX = 16 * KiB;
+/** Time that applying takes before the loop gets its turn: timers, requests, and the answer of the commit under way. */
+export const FILL_MS_MAX = 0.5;
 /** A commit that took longer is the disk's: then the more writes share a sync the better. See writer.ts. */
 export const QUICK_COMMIT_MS = 4;
 /** Operations that are worth a commit of their own when those are quick. */

@@ -178,7 +178,8 @@ export class LocalEngine implements Engine {
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<number> {
     const conditions = conditionsOf(key, options);
-    return this.txn(conditions, [{ type: 'put', key, value, lease: options.lease }], options);
+    const ops = [{ type: 'put', key, value, lease: options.lease } as const];
+    return (await this.#allOrNothing(conditions, ops, options)).revision;
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<number | undefined> {

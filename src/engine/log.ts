@@ -65,7 +65,7 @@
  */
 import { HoldfastError } from '../base/errors.ts';
 import { crcOf, crcOfText } from './crc.ts';
-import { asBuffer, keyBytes, keyText } from './key.ts';
+import { asBuffer, keyText } from './key.ts';
 import type { Change, KeyValue } from './engine.ts';
 
 /** A change as it is logged. */
@@ -186,35 +186,34 @@ export function knowsBefore({ change, previous }: LoggedChange): boolean {
 
 /** One log record: all changes of one revision, with the record's key. */
 export function encodeLogRecord(set: LoggedSet): { key: Buffer; value: Buffer } {
-  const keys = set.changes.map(({ change }) => keyBytes(change.kv.key));
   let length = RECORD_HEADER_BYTES;
-  for (const [i, { change, previous }] of set.changes.entries()) {
-    length +=
-      CHANGE_HEADER_BYTES + leaseBytes(change.kv) + keys[i]!.length + change.kv.value.length;
+  for (const { change, previous } of set.changes) {
+    const { key, value } = change.kv;
+    length += CHANGE_HEADER_BYTES + leaseBytes(change.kv) + Buffer.byteLength(key) + value.length;
     if (previous) length += PREVIOUS_LENGTH_BYTES + previous.length;
   }
   const value = Buffer.allocUnsafe(length);
   value.writeUInt32BE(set.changes.length, 4);
   let at = RECORD_HEADER_BYTES;
-  for (const [i, logged] of set.changes.entries()) {
-    at = writeChange(value, at, logged, keys[i]!);
+  for (const logged of set.changes) {
+    at = writeChange(value, at, logged);
   }
   const key = logKey(set.revision);
   return { key, value: seal(key, value) };
 }
 
-function writeChange(record: Buffer, start: number, logged: LoggedChange, key: Buffer): number {
+function writeChange(record: Buffer, start: number, logged: LoggedChange): number {
   const { change, previous } = logged;
   const deleted = change.type === 'delete';
   const type = deleted ? TYPE_DELETE : TYPE_PUT;
   record.writeUInt8(previous ? type | PREVIOUS_BIT : type, start);
-  record.writeUInt32BE(key.length, start + 1);
   record.writeUInt32BE(change.kv.value.length, start + 5);
   writeU64(record, deleted ? 0 : change.kv.createRevision, start + 9);
   const at = writeVersion(record, change.kv, start + 17);
-  record.set(key, at);
-  record.set(change.kv.value, at + key.length);
-  const end = at + key.length + change.kv.value.length;
+  const keyLength = record.write(change.kv.key, at);
+  record.writeUInt32BE(keyLength, start + 1);
+  record.set(change.kv.value, at + keyLength);
+  const end = at + keyLength + change.kv.value.length;
   if (!previous) return end;
   record.writeUInt32BE(previous.length, end);
   record.set(previous, end + PREVIOUS_LENGTH_BYTES);

@@ -67,6 +67,7 @@ test.each(['sqlite', 'lmdb'] as const)(
 /** Tables on the heap on a disk that fills up: `full` fails every commit, `puts` those that put a key. */
 class FullDisk implements Backend {
   readonly name = 'full disk';
+  readonly costlyCommits = false;
   readonly #tables = openMemory(initialWrites());
   full: 'no' | 'puts' | 'yes' | 'until folded' = 'no';
   folds = 0;

@@ -5,8 +5,9 @@
 import { HoldfastError } from '../base/errors.ts';
 import { formatBytes } from '../base/bytes.ts';
 import { isOperator } from './compare.ts';
-import { normalizeKey } from './key.ts';
+import { asBuffer, normalizeKey } from './key.ts';
 import { TXN_BYTES_MAX, TXN_OPS_MAX, VALUE_BYTES_MAX } from './limits.ts';
+import { copyOf } from './log.ts';
 import { assertDistinct } from './distinct.ts';
 import { checkDurability } from './relaxed.ts';
 import { checkSpan, type KeySpan } from './span.ts';
@@ -154,7 +155,7 @@ function checkValue(value: Uint8Array, what: string): Uint8Array {
       { hint: 'keep large data on a volume and its path in the store' },
     );
   }
-  return new Uint8Array(value);
+  return copyOf(asBuffer(value), 0, value.length);
 }
 
 /** @throws InvalidArgument */

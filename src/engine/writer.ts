@@ -8,7 +8,8 @@
  *
  * How much goes into one batch depends on the disk. Where a sync takes long, all that waits shares the next
  * one. Where commits are quick, the thread that commits would wait for the main thread to apply, and the
- * other way round: then half of what waits goes ahead, and neither stands still.
+ * other way round: then half of what waits goes ahead, and neither stands still. Applying gives way to the rest
+ * of the process often, as the answer of a commit waits for it, and with it the thread.
  */
 import { HoldfastError, messageOf, toHoldfastError } from '../base/errors.ts';
 import { formatBytes } from '../base/bytes.ts';
@@ -16,7 +17,7 @@ import { Batch } from './batch.ts';
 import {
   BATCH_BYTES_MAX,
   BATCH_OPS_MAX,
-  FILL_BYTES_MAX,
+  FILL_MS_MAX,
   QUEUE_BYTES_MAX,
   QUICK_COMMIT_MS,
   QUICK_OPS_MIN,
@@ -191,13 +192,13 @@ export class Writer {
   #fill(): boolean {
     this.#ahead ??= this.#newGroup();
     const group = this.#ahead;
-    const bytesBefore = group.bytes;
+    const until = this.#clock.monoMs() + FILL_MS_MAX;
     const most = this.#share();
     let count = 0;
     let isCut = false;
     for (const pending of this.#queue) {
       if (group.taken.length > 0 && isFull(group, pending.job)) break;
-      isCut = count === most || group.bytes - bytesBefore > FILL_BYTES_MAX;
+      isCut = count === most || (count > 0 && this.#clock.monoMs() > until);
       if (isCut) break;
       join(group, pending);
       count += 1;
@@ -241,7 +242,8 @@ export class Writer {
     this.#head = batch.head;
     this.#reserve?.wrote(group.bytes, batch.freedBytes);
     this.#flight = undefined;
-    this.#isQuick = this.#clock.monoMs() - launchedAt < QUICK_COMMIT_MS;
+    this.#isQuick =
+      !this.#backend.costlyCommits && this.#clock.monoMs() - launchedAt < QUICK_COMMIT_MS;
     // One that is full, nearly, or quick gains nothing by waiting for those who are answered now.
     if (this.#ahead && (this.#queue.length > 0 || this.#isWorthIt(this.#ahead))) {
       this.#launch(this.#ahead);
@@ -415,9 +417,9 @@ function isFull({ batch, weight, bytes }: Group, next: Job): boolean {
 }
 
 function settle({ taken, outcomes }: Group): void {
-  for (const [i, pending] of taken.entries()) {
+  taken.forEach(({ resolve, reject }, i) => {
     const outcome = outcomes[i]!;
-    if (outcome instanceof HoldfastError) pending.reject(outcome);
-    else pending.resolve(outcome);
-  }
+    if (outcome instanceof HoldfastError) reject(outcome);
+    else resolve(outcome);
+  });
 }

@@ -1,9 +1,10 @@
 /**
- * Goal: whatever is asked in whatever order, restarts in between, the engine holds what a plain map
+ * Goal: whatever is asked in whatever order, restarts and crashes in between, the engine holds what a plain map
  * would, now and at each older revision, transactions answer what the map would, the log tells the same
  * story, and a watch sees each revision once.
  * Method: fast-check makes the sequences and shortens what fails; its seed is in the failure.
  */
+import { cpSync } from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -41,7 +42,9 @@ type Step =
       readonly limit: number | undefined;
     }
   | { readonly type: 'compact'; readonly keep: number }
-  | { readonly type: 'restart' };
+  | { readonly type: 'restart' }
+  /** What lies on the disk is opened elsewhere, without the close. */
+  | { readonly type: 'crash' };
 
 const key = fc.constantFrom('a', 'a/b', 'a/b/c', 'b', 'c/1', 'c/2', 'c0');
 const value = fc.uint8Array({ maxLength: 40 });
@@ -90,7 +93,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     value,
     off: fc.integer({ min: 0, max: 1 }),
   }),
-  fc.record({ type: fc.constant('burst' as const), ops: fc.array(op, { maxLength: 20 }) }),
+  // Long ones are split: the second half is applied while the first one is committed.
+  fc.record({ type: fc.constant('burst' as const), ops: fc.array(op, { maxLength: 80 }) }),
   fc.record({
     type: fc.constant('transact' as const),
     all: fc.array(transaction, { minLength: 1, maxLength: 4 }),
@@ -103,7 +107,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     limit: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
   }),
   fc.record({ type: fc.constant('compact' as const), keep: fc.nat(5) }),
-  fc.constant({ type: 'restart' as const }),
+  fc.constantFrom({ type: 'restart' as const }, { type: 'crash' as const }),
 );
 
 describe.each(['sqlite', 'lmdb', 'memory'] as const)('%s', (backend) => {
@@ -111,11 +115,11 @@ describe.each(['sqlite', 'lmdb', 'memory'] as const)('%s', (backend) => {
     const folder = tempDir('model');
     let stores = 0;
     // What is on the heap is gone with a restart: for memory it is left out.
-    const steps = backend === 'memory' ? step.filter(({ type }) => type !== 'restart') : step;
+    const steps = backend === 'memory' ? step.filter((one) => !isEnd(one)) : step;
     await fc.assert(
       fc.asyncProperty(fc.array(steps, { maxLength: STEPS_MAX }), async (sequence) => {
         stores += 1;
-        const store = { backend, path: path.join(folder, `${stores}`) };
+        let store = { backend, path: path.join(folder, `${stores}`) };
         const model = new Model();
         let engine = await openEngine(store);
         const watched = new WatchLog();
@@ -124,8 +128,14 @@ describe.each(['sqlite', 'lmdb', 'memory'] as const)('%s', (backend) => {
         for (const log of logs) log.follow(engine);
         try {
           for (const next of sequence) {
-            if (next.type === 'restart') {
+            if (isEnd(next)) {
               for (const log of logs) await log.reached(model.revision);
+              if (next.type === 'crash') {
+                stores += 1;
+                const left = path.join(folder, `${stores}`);
+                cpSync(store.path, left, { recursive: true });
+                store = { backend, path: left };
+              }
               await engine.close();
               engine = await openEngine(store);
               for (const log of logs) log.follow(engine);
@@ -144,7 +154,13 @@ describe.each(['sqlite', 'lmdb', 'memory'] as const)('%s', (backend) => {
   });
 });
 
-async function act(engine: Engine, model: Model, step: Exclude<Step, { type: 'restart' }>) {
+type End = Extract<Step, { type: 'restart' | 'crash' }>;
+
+function isEnd(one: Step): one is End {
+  return one.type === 'restart' || one.type === 'crash';
+}
+
+async function act(engine: Engine, model: Model, step: Exclude<Step, End>) {
   switch (step.type) {
     case 'txn':
       model.apply(step.ops);

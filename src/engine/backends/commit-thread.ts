@@ -168,12 +168,14 @@ class CommitThread {
 /** Reads on `handle`, commits on a thread of its own. */
 export class ThreadedBackend implements Backend {
   readonly name: string;
+  readonly costlyCommits: boolean;
   readonly #handle: StoreHandle;
   readonly #thread: CommitThread;
   readonly sync: (() => Promise<void>) | undefined;
 
   constructor(handle: StoreHandle, target: CommitTarget) {
     this.name = handle.name;
+    this.costlyCommits = handle.costlyCommits;
     this.#handle = handle;
     this.#thread = new CommitThread(target);
     this.sync = handle.sync && (() => this.#thread.sync());

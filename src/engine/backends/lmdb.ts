@@ -129,6 +129,8 @@ export function connectLmdb({ file, folder, durability }: CommitTarget): StoreHa
 
 class LmdbHandle implements StoreHandle {
   readonly name = 'lmdb';
+  /** It copies the path to each page that changes, the roots of three trees and the list of free pages. */
+  readonly costlyCommits = true;
   readonly #root: RootDatabase<Buffer, Uint8Array>;
   readonly #tables: Record<Table, Binary>;
   readonly #file: string;

@@ -58,6 +58,7 @@ export function openMemory(initial: readonly Write[]): Backend {
   apply(initial);
   return {
     name: 'memory',
+    costlyCommits: false,
     get: (table, key) => tables[table].get(key),
     find: (key, take) => {
       const record = tables.kv.get(keyBytes(key));

@@ -241,6 +241,7 @@ function checkVersion(db: Database.Database): void {
 
 class SqliteHandle implements StoreHandle {
   readonly name = 'sqlite';
+  readonly costlyCommits = false;
   readonly #db: Database.Database;
   readonly #file: string;
   /** The power-cut control. */
