@@ -60,6 +60,8 @@ const TIGHT_CHECKPOINT_BYTES = MiB;
 const CACHE_BYTES = 8 * MiB;
 /** Rows of a long list that are read at a time: all at once they outlive V8's young generation. */
 const SCAN_ROWS = 1000;
+/** The library gives each value memory of its own: a hundred thousand small ones are better copied together. */
+const SMALL_BYTES = 512;
 /** As good as none: the largest number that is bound as an integer. */
 const LIMIT_MAX = 0x7fff_ffff;
 
@@ -322,7 +324,8 @@ class SqliteHandle implements StoreHandle {
         bytesMax: Infinity,
       })) {
         const text = typeof key === 'string' ? key : keyText(bytesKey('kv', key));
-        visit(text, bytesValue('kv', value), false);
+        const record = bytesValue('kv', value);
+        visit(text, record, record.length <= SMALL_BYTES);
         rows += 1;
         if (rows === most) start = keyAfter(text);
       }
