@@ -77,10 +77,7 @@ const SCHEMA = `
 
 type SqlKey = Uint8Array | number;
 /** As declared; what a damaged file holds is looked at before use. */
-interface Row {
-  key: unknown;
-  value: unknown;
-}
+type Row = [key: unknown, value: unknown];
 
 /** Frames of the WAL, and those of them that are folded in; -1 for no WAL. */
 interface WalState {
@@ -296,9 +293,9 @@ class SqliteHandle implements StoreHandle {
       const { table, bytesMax } = query;
       const entries: Entry[] = [];
       let bytes = 0;
-      for (const row of this.#rows(query)) {
-        const value = bytesValue(table, row.value);
-        entries.push({ key: bytesKey(table, row.key), value });
+      for (const [key, found] of this.#rows(query)) {
+        const value = bytesValue(table, found);
+        entries.push({ key: bytesKey(table, key), value });
         bytes += value.length;
         if (bytes >= bytesMax) break;
       }
@@ -316,7 +313,7 @@ class SqliteHandle implements StoreHandle {
     for (let left = limit; left > 0; left -= SCAN_ROWS) {
       const most = Math.min(left, SCAN_ROWS);
       let rows = 0;
-      for (const { key, value } of this.#rows({
+      for (const [key, value] of this.#rows({
         table: 'kv',
         from: start,
         before,
@@ -439,14 +436,18 @@ class SqliteHandle implements StoreHandle {
 
 function statements(db: Database.Database, table: Table): Statements {
   // Text costs a quarter of a blob to hand over; a key that is no UTF-8 fails its record's checksum.
-  const row = `${table === 'kv' ? 'CAST(k AS TEXT)' : 'k'} AS key, v AS value FROM ${table}`;
+  const row = `${table === 'kv' ? 'CAST(k AS TEXT)' : 'k'}, v FROM ${table}`;
   return {
     get: db.prepare<[SqlKey], unknown>(`SELECT v FROM ${table} WHERE k = ?`).pluck(),
     // The log only grows: a record that is there already means damage.
     put: db.prepare(`${table === 'log' ? 'INSERT' : 'REPLACE'} INTO ${table} VALUES (?, ?)`),
     remove: db.prepare(`DELETE FROM ${table} WHERE k = ?`),
-    from: db.prepare(`SELECT ${row} WHERE k >= ? ORDER BY k LIMIT ?`),
-    between: db.prepare(`SELECT ${row} WHERE k >= ? AND k < ? ORDER BY k LIMIT ?`),
+    from: db.prepare<[SqlKey, number], Row>(`SELECT ${row} WHERE k >= ? ORDER BY k LIMIT ?`).raw(),
+    between: db
+      .prepare<[SqlKey, SqlKey, number], Row>(
+        `SELECT ${row} WHERE k >= ? AND k < ? ORDER BY k LIMIT ?`,
+      )
+      .raw(),
   };
 }
 
