@@ -4,6 +4,7 @@ import { openTarget } from '../../src/sync/index.ts';
 import { serverMissing, startEtcd, type Etcd } from '../servers/index.ts';
 import { MemoryRemote } from '../support/memory-target.ts';
 import { replicaTargetContract } from './replica-target.ts';
+import { freeze } from '../support/freeze.ts';
 
 const memory = new MemoryRemote();
 replicaTargetContract('memory', () => ({
@@ -26,8 +27,8 @@ describe.skipIf(missing !== undefined)(`the real server ${missing ?? ''}`, () =>
       const change = value ? ['put', key, Buffer.from(value).toString()] : ['del', key];
       await etcd.etcdctl(change);
     },
-    hang: () => {
-      process.kill(etcd.pid, 'SIGSTOP');
+    hang: async () => {
+      await freeze(etcd.pid);
       return () => process.kill(etcd.pid, 'SIGCONT');
     },
   }));

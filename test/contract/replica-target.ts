@@ -20,7 +20,7 @@ export interface ReplicaTargetHarness {
   /** As somebody else's hand: a put of the full key, or with undefined a delete. */
   meddle(key: string, value: Uint8Array | undefined): Promise<void>;
   /** Keeps the store from answering until the returned function is called. */
-  hang(): () => void;
+  hang(): Promise<() => void> | (() => void);
 }
 
 const never = new AbortController().signal;
@@ -347,7 +347,7 @@ function aborting(using: Using, harness: () => ReplicaTargetHarness): void {
     using(async (open) => {
       const target = await open();
       await target.readCheckpoint(never);
-      const goOn = harness().hang();
+      const goOn = await harness().hang();
       try {
         for (const call of ['readCheckpoint', 'apply', 'list'] as const) {
           const stop = new AbortController();

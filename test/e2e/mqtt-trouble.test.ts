@@ -26,6 +26,7 @@ import {
   until,
   Wire,
 } from './mqtt-rig.ts';
+import { freeze } from '../support/freeze.ts';
 
 const missing = serverMissing('mosquitto');
 const noOpenssl = findCommand('openssl') === undefined ? 'openssl not installed' : undefined;
@@ -262,7 +263,7 @@ describe.skipIf(missing !== undefined)(`a broker that hangs or dies ${missing ??
     const { spec } = await agent.volumes.create({ name: 'a' });
     await using feed = new FeedRun(agent, broker.url, { times: { ackTimeoutMs: 300 } });
     await feed.reached('connected');
-    process.kill(broker.pid, 'SIGSTOP');
+    await freeze(broker.pid);
     try {
       const before = liveBytes();
       for (let n = 0; n < 2_000; n += 1) {
@@ -287,7 +288,7 @@ describe.skipIf(missing !== undefined)(`a broker that hangs or dies ${missing ??
     const agent = await startCore(await makeHost());
     const feed = new FeedRun(agent, broker.url, { times: { stopDeadlineMs: 400 } });
     await feed.reached('connected');
-    process.kill(broker.pid, 'SIGSTOP');
+    await freeze(broker.pid);
     try {
       await tell(agent);
       agent.setReason('disk', 'sda is ill');

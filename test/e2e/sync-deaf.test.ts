@@ -18,6 +18,7 @@ import {
   text,
   until,
 } from './sync-rig.ts';
+import { freeze } from '../support/freeze.ts';
 
 const missing = serverMissing('etcd');
 /** Instead of 10 s: a test waits for several of them. */
@@ -80,7 +81,7 @@ describe.skipIf(missing !== undefined)(`an etcd that hangs ${missing ?? ''}`, ()
     await engine.put('kv/a', text('1'));
     await follower.converged();
 
-    process.kill(etcd.pid, 'SIGSTOP');
+    await freeze(etcd.pid);
     try {
       const before = liveBytes();
       for (let n = 0; n < WRITES; n++)
@@ -101,7 +102,7 @@ describe.skipIf(missing !== undefined)(`an etcd that hangs ${missing ?? ''}`, ()
     await using engine = await openTempEngine();
     const follower = new Follower(engine, etcd.endpoint);
     await follower.converged();
-    process.kill(etcd.pid, 'SIGSTOP');
+    await freeze(etcd.pid);
     try {
       await engine.put('kv/a', text('1'));
       await until('a batch is on its way', () => follower.replicator.status().lagRevisions === 1);

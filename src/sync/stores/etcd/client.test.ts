@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serverMissing, startEtcd, type Etcd } from '../../../../test/servers/index.ts';
 import { MiB } from '../../../base/bytes.ts';
 import { EtcdClient } from './client.ts';
+import { freeze } from '../../../../test/support/freeze.ts';
 
 /** Nothing listens there. */
 const DEAD = '127.0.0.1:9';
@@ -100,7 +101,7 @@ describe.skipIf(missing !== undefined)(`calls ${missing ?? ''}`, () => {
       code: 'Cancelled',
     });
     await client.range({ key }, never);
-    process.kill(etcd.pid, 'SIGSTOP');
+    await freeze(etcd.pid);
     try {
       const stop = new AbortController();
       const call = client.range({ key }, stop.signal);
@@ -136,7 +137,7 @@ describe.skipIf(missing !== undefined)(`calls ${missing ?? ''}`, () => {
     const client = new EtcdClient({ endpoints: [etcd.endpoint] });
     await client.range({ key }, never);
     const before = await openSockets(etcd.clientPort);
-    process.kill(etcd.pid, 'SIGSTOP');
+    await freeze(etcd.pid);
     try {
       // Far more than the kernel buffers for a peer that does not read.
       const value = Buffer.alloc(32 * MiB);
