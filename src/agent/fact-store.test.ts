@@ -25,6 +25,9 @@ it('keeps devices and the host', async () => {
   await store.saveDevice(device('b'));
   await store.saveDevice(device('a'));
   await store.saveDevice(device('b'));
+  await store.saveDevice(device('c'));
+  await store.deleteDevice('c');
+  await store.deleteDevice('never');
   await engine.close();
 
   const again = await openEngine({ backend: 'sqlite', path });

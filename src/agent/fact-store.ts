@@ -14,6 +14,9 @@ export function engineFactStore(engine: Engine): FactStore {
     async saveDevice(device) {
       await engine.put(`${DEVICES}/${device.id}`, encode(device));
     },
+    async deleteDevice(id) {
+      await engine.txn([], [{ type: 'delete', key: `${DEVICES}/${id}` }]);
+    },
     async loadHost() {
       const kv = await engine.get(HOST);
       return kv && decode<HostIdentity>(kv.value);

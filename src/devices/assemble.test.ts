@@ -1,8 +1,13 @@
 /** Goal: observations become devices without mixing any two up, and a stale hint never beats what was read. */
 import { describe, expect, it } from 'vitest';
-import { assemble, mountsByName, type Observation } from './assemble.ts';
+import { assemble as assembleAt } from './assemble.ts';
+import { mountsByName, Nodes } from './nodes.ts';
+import type { Observation } from './observation.ts';
 import { parseMountinfo } from './sources/mountinfo.ts';
 import type { BlockFacts } from './sources/sysfs.ts';
+
+const NOW = '2026-01-01T00:00:00.000Z';
+const assemble = (observations: readonly Observation[]) => assembleAt(observations, NOW);
 
 function block(name: string, facts: Partial<BlockFacts> = {}): BlockFacts {
   return {
@@ -24,7 +29,8 @@ function block(name: string, facts: Partial<BlockFacts> = {}): BlockFacts {
 }
 
 function seen(facts: BlockFacts, more: Partial<Observation> = {}): Observation {
-  return { block: facts, mounts: [], probe: undefined, udev: {}, ...more };
+  const nothing = { mounts: [], swap: false, backingDevice: undefined, probe: undefined, udev: {} };
+  return { block: facts, ...nothing, ...more };
 }
 
 const twin = { wwid: 'naa.600508b1', serial: 'P50' };
@@ -106,7 +112,7 @@ it('finds mounts by number, and btrfs, which has none, by its source', () => {
       '4 1 0:21 / /proc rw - proc proc rw',
     ].join('\n'),
   );
-  const found = mountsByName(devices, mounts);
+  const found = mountsByName(new Nodes(devices), mounts);
   expect([...found].map(([name, [mount]]) => [name, mount!.mountPoint])).toEqual([
     ['vda', '/'],
     ['vdb', '/srv'],

@@ -1,10 +1,13 @@
-import { isDeepStrictEqual } from 'node:util';
 import { distance } from 'fastest-levenshtein';
+import { systemClock, type Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { KeyedLock } from '../base/keyed-lock.ts';
 import { assemble } from './assemble.ts';
+import { compare, type DeviceEvent } from './compare.ts';
 import type { Device } from './device.ts';
 import type { HostIdentity } from './host.ts';
 import { IGNORED_BY_DEFAULT, observe, type IgnoreClass } from './observe.ts';
+import { recognise } from './recognise.ts';
 import { blkidProbe, type SuperblockProbe } from './sources/blkid.ts';
 import { Superblocks } from './sources/superblocks.ts';
 import { Tree } from './sources/tree.ts';
@@ -16,14 +19,10 @@ import { Tree } from './sources/tree.ts';
 export interface FactStore {
   loadDevices(): Promise<readonly Device[]>;
   saveDevice(device: Device): Promise<void>;
+  deleteDevice(id: string): Promise<void>;
   loadHost(): Promise<HostIdentity | undefined>;
   saveHost(host: HostIdentity): Promise<void>;
 }
-
-export type DeviceEvent = {
-  readonly type: 'appeared' | 'returned' | 'changed' | 'disappeared';
-  readonly device: Device;
-};
 
 /** What the faces see of the devices. */
 export interface Devices {
@@ -32,6 +31,11 @@ export interface Devices {
   get(ref: string): Device;
   /** One pass over sysfs now; stores only what changed; returns the events it led to. */
   scan(): Promise<readonly DeviceEvent[]>;
+  /**
+   * Deletes the record of a device that isn't there. When it comes back it is a new one.
+   * @throws NotFound, Conflict while it is there
+   */
+  forget(ref: string): Promise<Device>;
 }
 
 export interface DeviceRegistryOptions {
@@ -42,11 +46,14 @@ export interface DeviceRegistryOptions {
   readonly ignore?: readonly IgnoreClass[];
   /** Default: blkid on the real root, none on a recorded tree (its names are another host's). */
   readonly probe?: SuperblockProbe;
+  readonly clock?: Clock;
 }
 
 /** Writes in flight at a time: the engine syncs them as one group, and memory stays small on the first scan of a big host. */
 const SAVES_AT_ONCE = 64;
 const NEAREST_NAMES_MAX = 3;
+/** The one key of the registry's lock: a record must not be deleted while a scan looks at it. */
+const RECORDS = 'records';
 
 /**
  * What is known of the host's devices, present or not. A scan is the truth; what it changes is in
@@ -57,12 +64,16 @@ export class DeviceRegistry implements Devices {
   readonly #tree: Tree;
   readonly #ignore: ReadonlySet<IgnoreClass>;
   readonly #superblocks: Superblocks;
+  readonly #clock: Clock;
+  readonly #lock = new KeyedLock();
   readonly #listeners = new Set<(event: DeviceEvent) => void>();
   #known: ReadonlyMap<string, Device> = new Map();
   #running: Promise<readonly DeviceEvent[]> | undefined;
 
-  constructor({ store, root = '/', ignore = IGNORED_BY_DEFAULT, probe }: DeviceRegistryOptions) {
+  constructor(options: DeviceRegistryOptions) {
+    const { store, root = '/', ignore = IGNORED_BY_DEFAULT, probe, clock = systemClock } = options;
     this.#store = store;
+    this.#clock = clock;
     this.#tree = new Tree(root);
     this.#ignore = new Set(ignore);
     this.#superblocks = new Superblocks(probe ?? (root === '/' ? blkidProbe : undefined));
@@ -71,7 +82,7 @@ export class DeviceRegistry implements Devices {
   /** What the store knows, before the first scan: a device that isn't there any more is not new when it returns. */
   async load(): Promise<void> {
     const devices = await this.#store.loadDevices();
-    this.#known = new Map(devices.map((device) => [device.id, device]));
+    this.#known = new Map(devices.map((device) => [device.id, { ...NOTHING_MORE, ...device }]));
   }
 
   list(): readonly Device[] {
@@ -95,15 +106,32 @@ export class DeviceRegistry implements Devices {
 
   /** Joins a scan that is running: two never overlap. @throws HostFailed; whatever the store throws */
   scan(): Promise<readonly DeviceEvent[]> {
-    this.#running ??= this.#scan().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#lock
+      .run(RECORDS, () => this.#scan())
+      .finally(() => {
+        this.#running = undefined;
+      });
     return this.#running;
   }
 
+  forget(ref: string): Promise<Device> {
+    return this.#lock.run(RECORDS, async () => {
+      const device = this.get(ref);
+      if (device.present || device.quarantine) throw stillThere(device);
+      await this.#store.deleteDevice(device.id);
+      const known = new Map(this.#known);
+      known.delete(device.id);
+      this.#known = known;
+      this.#tell({ type: 'forgotten', device, message: `${device.id} forgotten` });
+      return device;
+    });
+  }
+
   async #scan(): Promise<readonly DeviceEvent[]> {
-    const present = assemble(await observe(this.#tree, this.#superblocks, this.#ignore));
-    const events = compare(this.#known, present);
+    const observations = await observe(this.#tree, this.#superblocks, this.#ignore);
+    const nowIso = new Date(this.#clock.wallMs()).toISOString();
+    const seen = recognise(this.#known.values(), assemble(observations, nowIso));
+    const events = compare(this.#known, seen, nowIso);
     const done: DeviceEvent[] = [];
     for (let from = 0; from < events.length; from += SAVES_AT_ONCE) {
       const batch = events.slice(from, from + SAVES_AT_ONCE);
@@ -125,7 +153,11 @@ export class DeviceRegistry implements Devices {
     const known = new Map(this.#known);
     for (const { device } of events) known.set(device.id, device);
     this.#known = known;
-    for (const event of events) for (const listener of this.#listeners) listener(event);
+    for (const event of events) this.#tell(event);
+  }
+
+  #tell(event: DeviceEvent): void {
+    for (const listener of this.#listeners) listener(event);
   }
 
   #nearest(ref: string): string {
@@ -139,28 +171,16 @@ export class DeviceRegistry implements Devices {
   }
 }
 
-/** What a scan's devices mean for what was known. Absence is not deletion. */
-function compare(known: ReadonlyMap<string, Device>, present: readonly Device[]): DeviceEvent[] {
-  const events: DeviceEvent[] = [];
-  const seen = new Set<string>();
-  for (const device of present) {
-    seen.add(device.id);
-    const before = known.get(device.id);
-    if (!before) events.push({ type: 'appeared', device });
-    else if (!before.present) events.push({ type: 'returned', device });
-    else if (!isDeepStrictEqual(before, device)) events.push({ type: 'changed', device });
-  }
-  for (const before of known.values()) {
-    if (before.present && !seen.has(before.id)) {
-      events.push({ type: 'disappeared', device: asAbsent(before) });
-    }
-  }
-  return events;
-}
+/** What a record of an older agent doesn't have yet. */
+const NOTHING_MORE = { recipe: 1, content: 'unread', swap: false, facts: [], history: [] } as const;
 
-/** What it was stays; what it was part of no longer holds. */
-function asAbsent(device: Device): Device {
-  return { ...device, present: false, mountPoints: [], children: [], holders: [], slaves: [] };
+function stillThere({ path, id, quarantine }: Device): HoldfastError {
+  const message = quarantine
+    ? `${id} is claimed by ${quarantine.names.join(', ')}, which are there; nothing was forgotten`
+    : `${path} (${id}) is there; nothing was forgotten`;
+  return new HoldfastError('Conflict', message, {
+    hint: 'only a device that is gone can be forgotten: the next scan would find it again',
+  });
 }
 
 function isNamed({ name, path }: Device, ref: string): boolean {

@@ -8,6 +8,7 @@ export class MemoryFacts implements FactStore {
   hostSaves = 0;
   /** Which saves are refused, as by a full disk. */
   refuse: (device: Device) => boolean = () => false;
+  refuseDelete = false;
   #host: string | undefined;
 
   async loadDevices(): Promise<Device[]> {
@@ -18,6 +19,11 @@ export class MemoryFacts implements FactStore {
     if (this.refuse(device)) throw new Error(`refused: ${device.id}`);
     this.devices.set(device.id, JSON.stringify(device));
     this.saves.push(device.id);
+  }
+
+  async deleteDevice(id: string): Promise<void> {
+    if (this.refuseDelete) throw new Error(`refused: ${id}`);
+    this.devices.delete(id);
   }
 
   async loadHost(): Promise<HostIdentity | undefined> {

@@ -87,13 +87,14 @@ export class Superblocks {
 
   #remember(device: BlockFacts, state: string, result: ProbeResult): void {
     const answered = result.outcome !== 'failed' && result.outcome !== 'late';
+    const isFinal = answered && result.outcome !== 'unreadable';
     const before = this.#known.get(device.name);
     // No answer is no news: what was known of this very attach stays, or an identity would flap.
     const keep = !answered && before?.state.startsWith(attachOf(device));
     this.#known.set(device.name, {
       state,
       result: keep ? before!.result : result,
-      scansUntilRetry: answered ? Infinity : RETRY_AFTER_SCANS,
+      scansUntilRetry: isFinal ? Infinity : RETRY_AFTER_SCANS,
     });
   }
 

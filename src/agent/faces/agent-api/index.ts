@@ -14,6 +14,7 @@ import type { FastifyPluginAsync } from 'fastify';
 import { HoldfastError, messageOf } from '../../../base/errors.ts';
 import type { Agent } from '../../agent.ts';
 import { toRequestError } from '../../http-schema.ts';
+import { deviceRoutes } from './device-routes.ts';
 import { kvRoutes } from './kv.ts';
 import { kvTxnRoute } from './kv-txn.ts';
 import { kvUpkeepRoutes } from './kv-upkeep.ts';
@@ -56,6 +57,7 @@ const versionOne: FastifyPluginAsync<AgentApiOptions> = async (plugin, { agent, 
   });
   statusRoutes(app, agent);
   hostRoutes(app, agent);
+  deviceRoutes(app, agent);
   volumeRoutes(app, agent);
   await app.register(kvRoutes, { agent });
   kvTxnRoute(app, agent);

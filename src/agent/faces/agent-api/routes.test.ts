@@ -1,4 +1,5 @@
 /** Goal: each route but kv's does what its reference says, and refuses what it can't do in one shape. */
+import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { startHttpAgent } from '../../../../test/support/http-agent.ts';
 import { call, callJson } from '../../../../test/support/http-call.ts';
@@ -72,7 +73,7 @@ test('a sync target is shown as it is', async () => {
 test('devices: list, one by id, name and path, rescan', async () => {
   const { core, socket } = await startHttpAgent();
   const { json } = await callJson<DevicesReply>(socket, { path: `${V1}/devices` });
-  expect(json.devices).toEqual(core.devices.list());
+  expect(json.devices.map(({ verdict: _, ...device }) => device)).toEqual(core.devices.list());
   expect(json.devices.length).toBeGreaterThan(3);
   for (const device of json.devices) {
     for (const ref of [device.id, device.name, device.path]) {
@@ -82,6 +83,13 @@ test('devices: list, one by id, name and path, rescan', async () => {
       expect(one.json, ref).toEqual(device);
     }
   }
+  const verdicts = Object.fromEntries(json.devices.map(({ name, verdict }) => [name, verdict]));
+  expect(verdicts['dm-1']).toMatchObject({
+    free: false,
+    reasons: expect.arrayContaining([
+      { code: 'mounted', against: true, message: 'it is mounted at /, /mnt/with space' },
+    ]),
+  });
   // Nothing changed since the scan at the start.
   const rescan = await callJson<RescanReply>(socket, {
     method: 'POST',
@@ -90,6 +98,23 @@ test('devices: list, one by id, name and path, rescan', async () => {
   expect(rescan).toMatchObject({ status: 200, json: { events: [] } });
   const missing = await callJson<ErrorBody>(socket, { path: `${V1}/devices/nope` });
   expect(missing).toMatchObject({ status: 404, json: { code: 'NotFound', retry: 'never' } });
+});
+
+test('a device that is gone is forgotten, one that is there is not; ?look looks first', async () => {
+  const { core, socket, folder } = await startHttpAgent();
+  const { id } = core.devices.get('dm-2');
+  const gone = { method: 'DELETE', path: `${V1}/devices/${id}` } as const;
+  const refused = await callJson<ErrorBody>(socket, gone);
+  expect(refused).toMatchObject({ status: 409, json: { code: 'Conflict', retry: 'later' } });
+  rmSync(`${folder}/host/sys/class/block/dm-2`);
+  const stale = await callJson<DeviceBody>(socket, { path: `${V1}/devices/${id}` });
+  expect(stale.json.present).toBe(true);
+  const looked = await callJson<DeviceBody>(socket, { path: `${V1}/devices/${id}?look` });
+  expect(looked.json).toMatchObject({ present: false, verdict: { free: false } });
+  expect((await call(socket, gone)).status).toBe(204);
+  expect((await call(socket, gone)).status).toBe(404);
+  const { json } = await callJson<DevicesReply>(socket, { path: `${V1}/devices?look=true` });
+  expect(json.devices.some((device) => device.id === id)).toBe(false);
 });
 
 test('a volume from creation to removal', async () => {

@@ -57,7 +57,9 @@ const HostFacts = Type.Object({
 export const HostReply = Type.Object({ identity: Identity, facts: HostFacts });
 export type HostReply = Static<typeof HostReply>;
 
-export const DeviceBody = Type.Object({
+const Quarantine = Type.Object({ id: Text, names: Texts });
+
+const deviceFacts = {
   id: Text,
   identity: Type.Object({
     scheme: Text,
@@ -65,6 +67,7 @@ export const DeviceBody = Type.Object({
     confidence: Text,
     conflict: OptionalText,
   }),
+  recipe: Count,
   name: Text,
   path: Text,
   major: Count,
@@ -81,24 +84,47 @@ export const DeviceBody = Type.Object({
   wwid: OptionalText,
   diskseq: Type.Optional(Count),
   backingFile: OptionalText,
+  backingDevice: OptionalText,
+  layer: OptionalText,
+  layerName: OptionalText,
+  legOf: OptionalText,
+  content: Text,
+  partitionTable: OptionalText,
   fileSystem: Type.Optional(Type.Object({ type: Text, label: OptionalText, uuid: OptionalText })),
   mountPoints: Texts,
+  swap: Flag,
   parent: OptionalText,
   children: Texts,
   holders: Texts,
   slaves: Texts,
   present: Flag,
+  quarantine: Type.Optional(Quarantine),
+  facts: Type.Array(Type.Object({ name: Text, value: Text, source: Text, since: Text })),
+  history: Type.Array(Type.Object({ at: Text, event: Text, detail: OptionalText })),
+};
+
+/** Whether it may be taken for something new, with every reason. */
+const Verdict = Type.Object({
+  free: Flag,
+  reasons: Type.Array(Type.Object({ code: Text, against: Flag, message: Text })),
 });
+
+export const DeviceBody = Type.Object({ ...deviceFacts, verdict: Verdict });
 export type DeviceBody = Static<typeof DeviceBody>;
 
 /** GET /agent/v1/devices; one device: `DeviceBody` */
 export const DevicesReply = Type.Object({ devices: Type.Array(DeviceBody) });
 export type DevicesReply = Static<typeof DevicesReply>;
 
-/** POST /agent/v1/devices/rescan */
-export const RescanReply = Type.Object({
-  events: Type.Array(Type.Object({ type: Text, device: DeviceBody })),
+export const DeviceEventBody = Type.Object({
+  type: Text,
+  device: Type.Object(deviceFacts),
+  message: Text,
 });
+export type DeviceEventBody = Static<typeof DeviceEventBody>;
+
+/** POST /agent/v1/devices/rescan */
+export const RescanReply = Type.Object({ events: Type.Array(DeviceEventBody) });
 export type RescanReply = Static<typeof RescanReply>;
 
 /** A configured volume service. */
@@ -424,6 +450,8 @@ export type GrantLeaseRequest = Static<typeof GrantLeaseRequest>;
 
 export const NoQuery = closed({});
 export const VolumesQuery = closed({ service: OptionalText });
+/** With `look` the hardware is looked at first. */
+export const DevicesQuery = closed({ look: FlagQuery });
 export const RemoveQuery = closed({ force: FlagQuery });
 export const EventsQuery = closed({ after: Type.Optional(Revision), limit: Limit });
 export const KvQuery = closed({ key: Key, revision: Type.Optional(Revision) });
