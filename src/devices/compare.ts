@@ -5,7 +5,7 @@ import { carryOn, differencesOf } from './facts.ts';
 import { withoutUnknown } from './known.ts';
 
 export type DeviceEvent = {
-  readonly type: HistoryEntry['event'] | 'forgotten';
+  readonly type: HistoryEntry['event'] | 'forgotten' | 'claimed' | 'unclaimed';
   readonly device: Device;
   /** A sentence that names the device, and what changed. */
   readonly message: string;

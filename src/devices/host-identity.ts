@@ -4,7 +4,7 @@ import { newId } from '../base/ids.ts';
 import { readFingerprint } from './host-fingerprint.ts';
 import type { HostFingerprint, HostIdentity } from './host.ts';
 import { withoutUnknown } from './known.ts';
-import type { FactStore } from './registry.ts';
+import type { FactStore } from './fact-store.ts';
 import { compareHosts, PART_NAMES, type HostComparison, type HostPart } from './same-host.ts';
 import { Tree } from './sources/tree.ts';
 

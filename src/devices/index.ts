@@ -12,7 +12,8 @@
  *   assemble.ts         observations -> devices    host-identity.ts  minted, the same, or another host
  *   identity.ts         the recipe                 same-host.ts      the judgement, a pure function
  *   recognise.ts        devices -> their records   host-facts.ts     what people like to read
- *   junk.ts             serials that say nothing   sources/          one file per source
+ *   claims.ts           who took which device      sources/          one file per source
+ *   junk.ts             serials that say nothing
  *
  * Invariants:
  * - No device is opened for writing. A scan starts no process, but for superblocks of devices that changed.
@@ -27,12 +28,15 @@
  *
  * This folder doesn't know the engine: it keeps its facts through `FactStore`, which the agent supplies.
  */
+export type { Claim, ClaimStore } from './claims.ts';
 export type { DeviceEvent } from './compare.ts';
 export type { Device, DeviceIdentity, DeviceKind } from './device.ts';
+export type { ClaimState, Devices } from './devices.ts';
+export type { FactStore } from './fact-store.ts';
 export type { HostFacts, HostFingerprint, HostIdentity } from './host.ts';
 export { readHostFacts } from './host-facts.ts';
 export { knowHost, type HostVerdict } from './host-identity.ts';
-export { DeviceRegistry, type Devices, type FactStore } from './registry.ts';
+export { DeviceRegistry } from './registry.ts';
 export { readInventory } from './sources/inventory.ts';
 export { parseMountinfo, type MountEntry } from './sources/mountinfo.ts';
-export { judge, type Verdict } from './usability.ts';
+export type { Verdict } from './usability.ts';

@@ -3,40 +3,18 @@ import { systemClock, type Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
 import { KeyedLock } from '../base/keyed-lock.ts';
 import { assemble } from './assemble.ts';
+import { Claims, type Claim, type ClaimRequest } from './claims.ts';
 import { compare, type DeviceEvent } from './compare.ts';
 import type { Device } from './device.ts';
-import type { HostIdentity } from './host.ts';
+import type { ClaimState, Devices } from './devices.ts';
+import type { FactStore } from './fact-store.ts';
 import { IGNORED_BY_DEFAULT, observe, type IgnoreClass } from './observe.ts';
+import { withoutUnknown } from './known.ts';
 import { recognise } from './recognise.ts';
 import { blkidProbe, type SuperblockProbe } from './sources/blkid.ts';
 import { Superblocks } from './sources/superblocks.ts';
 import { Tree } from './sources/tree.ts';
-
-/**
- * Where the devices folder keeps what it knows, supplied by the agent (this folder doesn't know the
- * engine). Called only when something changed.
- */
-export interface FactStore {
-  loadDevices(): Promise<readonly Device[]>;
-  saveDevice(device: Device): Promise<void>;
-  deleteDevice(id: string): Promise<void>;
-  loadHost(): Promise<HostIdentity | undefined>;
-  saveHost(host: HostIdentity): Promise<void>;
-}
-
-/** What the faces see of the devices. */
-export interface Devices {
-  list(): readonly Device[];
-  /** By id or kernel name. @throws NotFound */
-  get(ref: string): Device;
-  /** One pass over sysfs now; stores only what changed; returns the events it led to. */
-  scan(): Promise<readonly DeviceEvent[]>;
-  /**
-   * Deletes the record of a device that isn't there. When it comes back it is a new one.
-   * @throws NotFound, Conflict while it is there
-   */
-  forget(ref: string): Promise<Device>;
-}
+import { judge, type User, type Verdict } from './usability.ts';
 
 export interface DeviceRegistryOptions {
   readonly store: FactStore;
@@ -54,6 +32,7 @@ const SAVES_AT_ONCE = 64;
 const NEAREST_NAMES_MAX = 3;
 /** The one key of the registry's lock: a record must not be deleted while a scan looks at it. */
 const RECORDS = 'records';
+const BOOT_ID = 'proc/sys/kernel/random/boot_id';
 
 /**
  * What is known of the host's devices, present or not. A scan is the truth; what it changes is in
@@ -66,9 +45,11 @@ export class DeviceRegistry implements Devices {
   readonly #superblocks: Superblocks;
   readonly #clock: Clock;
   readonly #lock = new KeyedLock();
+  readonly #claims: Claims;
   readonly #listeners = new Set<(event: DeviceEvent) => void>();
   #known: ReadonlyMap<string, Device> = new Map();
-  #running: Promise<readonly DeviceEvent[]> | undefined;
+  /** A scan that was asked for and hasn't begun. */
+  #next: Promise<readonly DeviceEvent[]> | undefined;
 
   constructor(options: DeviceRegistryOptions) {
     const { store, root = '/', ignore = IGNORED_BY_DEFAULT, probe, clock = systemClock } = options;
@@ -76,13 +57,15 @@ export class DeviceRegistry implements Devices {
     this.#clock = clock;
     this.#tree = new Tree(root);
     this.#ignore = new Set(ignore);
-    this.#superblocks = new Superblocks(probe ?? (root === '/' ? blkidProbe : undefined));
+    this.#superblocks = new Superblocks(probe ?? (root === '/' ? blkidProbe : undefined), root);
+    this.#claims = new Claims(store, clock, () => this.#tree.text(BOOT_ID) ?? '');
   }
 
   /** What the store knows, before the first scan: a device that isn't there any more is not new when it returns. */
   async load(): Promise<void> {
     const devices = await this.#store.loadDevices();
     this.#known = new Map(devices.map((device) => [device.id, { ...NOTHING_MORE, ...device }]));
+    await this.#claims.load();
   }
 
   list(): readonly Device[] {
@@ -104,20 +87,51 @@ export class DeviceRegistry implements Devices {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Joins a scan that is running: two never overlap. @throws HostFailed; whatever the store throws */
+  /** One that is under way may have passed what the caller wants to see: all who ask before the next begins share that. */
   scan(): Promise<readonly DeviceEvent[]> {
-    this.#running ??= this.#lock
-      .run(RECORDS, () => this.#scan())
-      .finally(() => {
-        this.#running = undefined;
-      });
-    return this.#running;
+    this.#next ??= this.#lock.run(RECORDS, () => {
+      this.#next = undefined;
+      return this.#scan();
+    });
+    return this.#next;
+  }
+
+  judge(device: Device, users: readonly User[] = []): Verdict {
+    return judge(device, { users, owner: this.#claims.of(device)?.owner });
+  }
+
+  claimOf(device: Device): ClaimState | undefined {
+    const claim = this.#claims.of(device);
+    return claim && withoutUnknown({ ...claim, problem: this.#claims.problemOf(device) });
+  }
+
+  async claim(ref: string, request: ClaimRequest): Promise<ClaimState> {
+    await this.scan();
+    return this.#lock.run(RECORDS, async () => {
+      const device = this.get(ref);
+      const isNew = this.#claims.of(device) === undefined;
+      const claim = await this.#claims.claim(device, request);
+      const message = `${device.path} claimed by ${claim.owner}`;
+      if (isNew) this.#tell({ type: 'claimed', device, message });
+      return claim;
+    });
+  }
+
+  release(ref: string, { owner, force }: { owner: string; force?: boolean }): Promise<void> {
+    return this.#lock.run(RECORDS, async () => {
+      const device = this.get(ref);
+      const claim = await this.#claims.release(device, owner, force);
+      const message = `${device.path} released, was claimed by ${claim.owner}`;
+      this.#tell({ type: 'unclaimed', device, message });
+    });
   }
 
   forget(ref: string): Promise<Device> {
     return this.#lock.run(RECORDS, async () => {
       const device = this.get(ref);
+      const claim = this.#claims.of(device);
       if (device.present || device.quarantine) throw stillThere(device);
+      if (claim) throw stillClaimed(device, claim);
       await this.#store.deleteDevice(device.id);
       const known = new Map(this.#known);
       known.delete(device.id);
@@ -180,6 +194,12 @@ function stillThere({ path, id, quarantine }: Device): HoldfastError {
     : `${path} (${id}) is there; nothing was forgotten`;
   return new HoldfastError('Conflict', message, {
     hint: 'only a device that is gone can be forgotten: the next scan would find it again',
+  });
+}
+
+function stillClaimed({ id }: Device, { owner }: Claim): HoldfastError {
+  return new HoldfastError('Conflict', `${id} is claimed by ${JSON.stringify(owner)}`, {
+    hint: 'release it first: holdfast device release',
   });
 }
 

@@ -8,7 +8,7 @@ import type { Device } from './device.ts';
 import { judge } from './usability.ts';
 
 const codesAgainst = (facts: Partial<Device>, users: string[] = []): string[] =>
-  judge(disk(facts), users)
+  judge(disk(facts), { users })
     .reasons.filter(({ against }) => against)
     .map(({ code }) => code);
 
@@ -63,11 +63,20 @@ describe('it is not free when', () => {
   });
 
   it('a volume is on it', () => {
-    expect(judge(disk(), ['volume "data1"'])).toMatchObject({
+    expect(judge(disk(), { users: ['volume "data1"'] })).toMatchObject({
       free: false,
       reasons: [{ code: 'in-use', message: 'volume "data1" uses it' }, { code: 'identity' }, {}],
     });
   });
+});
+
+it('a claim speaks against it, also while it is gone', () => {
+  const codes = (facts: Partial<Device>) =>
+    judge(disk(facts), { owner: 'me' })
+      .reasons.filter(({ against }) => against)
+      .map(({ code }) => code);
+  expect(codes({})).toEqual(['claimed']);
+  expect(codes({ present: false })).toEqual(['absent', 'claimed']);
 });
 
 it('of one that is gone says only that, whatever was on it', () => {

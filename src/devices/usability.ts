@@ -16,6 +16,7 @@ export type ReasonCode =
   | 'content'
   | 'content-unknown'
   | 'in-use'
+  | 'claimed'
   | 'identity'
   | 'unused'
   | 'no-signature';
@@ -36,19 +37,27 @@ export interface Verdict {
 /** Who uses a device, that the kernel doesn't know of: `volume "data1"`. */
 export type User = string;
 
+export interface Custody {
+  readonly users?: readonly User[] | undefined;
+  /** Who has claimed it. */
+  readonly owner?: string | undefined;
+}
+
 /**
  * "Is this disk free?" Pure. Free means that nothing speaks against it: it is here, known by more than its
  * place, writable, used by nobody, and its superblocks were read and hold no signature. What isn't known
  * speaks against it.
  */
-export function judge(device: Device, users: readonly User[] = []): Verdict {
+export function judge(device: Device, custody: Custody = {}): Verdict {
   const problems = [
     ...whoItIs(device),
-    ...(device.present
-      ? [...whatItIs(device), ...whoHasIt(device, users), ...whatIsOnIt(device)]
-      : []),
+    ...whoTookIt(custody),
+    ...(device.present ? [...whatItIs(device), ...whoHasIt(device), ...whatIsOnIt(device)] : []),
   ].map(([code, message]) => ({ code, message, against: true }));
-  return { free: problems.length === 0, reasons: [...problems, ...whatSpeaksForIt(device, users)] };
+  return {
+    free: problems.length === 0,
+    reasons: [...problems, ...whatSpeaksForIt(device, custody)],
+  };
 }
 
 type Problem = readonly [ReasonCode, string];
@@ -85,9 +94,15 @@ function whatItIs({ kind, sizeBytes, readOnly }: Device): Problem[] {
   return problems;
 }
 
-function whoHasIt(device: Device, users: readonly User[]): Problem[] {
-  const { mountPoints, swap, legOf, holders, children } = device;
+function whoTookIt({ users = [], owner }: Custody): Problem[] {
   const problems: Problem[] = users.map((user) => ['in-use', `${user} uses it`]);
+  if (owner !== undefined) problems.push(['claimed', `it is claimed by ${JSON.stringify(owner)}`]);
+  return problems;
+}
+
+function whoHasIt(device: Device): Problem[] {
+  const { mountPoints, swap, legOf, holders, children } = device;
+  const problems: Problem[] = [];
   if (mountPoints.length > 0) problems.push(['mounted', `it is mounted at ${some(mountPoints)}`]);
   if (swap) problems.push(['swap', 'the kernel swaps to it']);
   if (legOf === undefined && holders.length > 0) {
@@ -136,7 +151,7 @@ function contentSentence({ type, label }: NonNullable<Device['fileSystem']>): st
   return MEMBERS[type] ?? `it has a file system, ${type}${named}`;
 }
 
-function whatSpeaksForIt(device: Device, users: readonly User[]): Reason[] {
+function whatSpeaksForIt(device: Device, custody: Custody): Reason[] {
   const { identity, present } = device;
   const reasons: Reason[] = [];
   const say = (code: ReasonCode, message: string): void => {
@@ -148,7 +163,7 @@ function whatSpeaksForIt(device: Device, users: readonly User[]): Reason[] {
       `it is known as ${identity.scheme} ${identity.value} (confidence ${identity.confidence})`,
     );
   }
-  if (present && whoHasIt(device, users).length === 0) {
+  if (present && [...whoTookIt(custody), ...whoHasIt(device)].length === 0) {
     say('unused', 'nothing uses it: no mount, no swap, no partition, nothing stacked on it');
   }
   if (present && device.content === 'nothing') {

@@ -6,7 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loopAttach, loopDetach, mount, umount } from '../../native/index.ts';
 import { isRoot, MIB, run, Scratch } from '../../native/scratch.ts';
 import type { DeviceNode } from '../../src/agent/cli/device-tree.ts';
-import type { DeviceBody, DeviceEventBody } from '../../src/agent/faces/agent-api/schema.ts';
+import type {
+  ClaimBody,
+  DeviceBody,
+  DeviceEventBody,
+} from '../../src/agent/faces/agent-api/schema.ts';
 import type { Verdict } from '../../src/devices/index.ts';
 import { AgentProcess } from '../support/agent-process.ts';
 
@@ -45,6 +49,19 @@ describe.runIf(isRoot)('a loop device of this host (needs root)', () => {
     const free = devices.map(({ verdict }) => verdict.free);
     expect(free).toEqual(free.toSorted((a, b) => Number(b) - Number(a)));
     expect(devices.find((device) => device.id === id)!.verdict.free).toBe(true);
+  });
+
+  it('is claimed for an owner, who alone releases it', async () => {
+    expect((await agent.cli('device', 'claim', node, '--owner', 'backup')).stdout).toContain(id);
+    expect(await codesAgainst()).toEqual(['claimed']);
+    expect((await agent.cli('device', 'ls')).stdout).toContain('claimed by backup');
+    expect((await agent.cli('device', 'claim', node)).code).toBe(CONFLICT);
+    expect((await agent.cli('device', 'release', node)).code).toBe(CONFLICT);
+    const again = await agent.json<ClaimBody>('device', 'claim', node, '--owner', 'backup');
+    expect(again).toMatchObject({ device: id, owner: 'backup' });
+    expect((await agent.cli('device', 'release', node, '--owner', 'backup')).code).toBe(OK);
+    expect((await agent.cli('device', 'release', node)).code).toBe(NOT_FOUND);
+    expect(await why()).toMatchObject({ free: true });
   });
 
   it('is not free at once when it is mounted, and says each reason', async () => {

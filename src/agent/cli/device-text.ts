@@ -39,7 +39,7 @@ function contentWord({ fileSystem, partitionTable, content, sizeBytes }: DeviceB
 
 /** Who uses it, or else the first reason why it isn't free. */
 function useOf(device: DeviceBody): string {
-  const { verdict, mountPoints, holders, children, legOf, history } = device;
+  const { verdict, mountPoints, holders, children, legOf, history, claim } = device;
   if (verdict.free) return 'free';
   const against = verdict.reasons.filter((reason) => reason.against);
   const has = (code: string): boolean => against.some((reason) => reason.code === code);
@@ -53,6 +53,7 @@ function useOf(device: DeviceBody): string {
   if (has('swap')) return 'swap';
   if (has('held')) return `below ${more(holders)}`;
   if (has('partitioned')) return `${children.length} partition${children.length === 1 ? '' : 's'}`;
+  if (claim) return `claimed by ${claim.owner}`;
   return against[0]?.code ?? '-';
 }
 
@@ -63,7 +64,7 @@ function more(names: readonly string[]): string {
 export function fieldsOf(
   device: DeviceBody,
 ): Array<readonly [string, string | number | undefined]> {
-  const { identity, fileSystem, quarantine, verdict } = device;
+  const { identity, fileSystem, quarantine, verdict, claim } = device;
   return [
     ['name', device.name],
     ['id', device.id],
@@ -71,6 +72,7 @@ export function fieldsOf(
     ['quarantined', quarantine && `${quarantine.names.join(', ')} claim ${quarantine.id}`],
     ['present', device.present ? 'yes' : 'no'],
     ['free', verdict.free ? 'yes' : 'no (see: holdfast device why)'],
+    ['claimed', claim && claimWords(claim)],
     ['kind', device.kind],
     ['layer', [device.layer, device.layerName].filter(Boolean).join(' ')],
     ['path to', device.legOf],
@@ -98,4 +100,9 @@ export function fieldsOf(
     ['holders', device.holders.join(', ')],
     ['slaves', device.slaves.join(', ')],
   ];
+}
+
+function claimWords({ owner, claimedAt, problem }: NonNullable<DeviceBody['claim']>): string {
+  const doubt = problem === undefined ? '' : `, but ${problem}`;
+  return `by ${owner} since ${claimedAt}${doubt}`;
 }

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { disk } from '../../../test/support/device.ts';
 import { startHttpAgent } from '../../../test/support/http-agent.ts';
 import { callJson } from '../../../test/support/http-call.ts';
-import { judge, type Device } from '../../devices/index.ts';
+import type { Device } from '../../devices/index.ts';
+import { judge } from '../../devices/usability.ts';
 import type { DeviceBody, DevicesReply } from '../faces/agent-api/schema.ts';
 import { treeOf, treeRows } from './device-tree.ts';
 

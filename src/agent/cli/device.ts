@@ -1,6 +1,12 @@
 import type { Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
-import type { DeviceBody, DevicesReply, RescanReply } from '../faces/agent-api/schema.ts';
+import type {
+  ClaimBody,
+  ClaimRequest,
+  DeviceBody,
+  DevicesReply,
+  RescanReply,
+} from '../faces/agent-api/schema.ts';
 import { verb, withQuery, type Context } from './context.ts';
 import { DEVICE_COLUMNS, deviceRow, fieldsOf } from './device-text.ts';
 import { treeOf, treeRows } from './device-tree.ts';
@@ -14,6 +20,7 @@ export function addDeviceVerbs(root: Command): void {
   addWhy(group);
   addRescan(group);
   addForget(group);
+  addClaim(group);
 }
 
 function addList(group: Command): void {
@@ -95,14 +102,17 @@ function addWhy(group: Command): void {
     .action(
       verb(async ({ client, format }, ref: string) => {
         const device = await client.json<DeviceBody>(withQuery(pathOf(ref), { look: true }));
-        const { id, name, path, verdict } = device;
-        if (format === 'json') return printJson({ id, name, path, ...verdict });
+        const { id, name, path, verdict, claim } = device;
+        if (format === 'json') return printJson({ id, name, path, ...verdict, claim });
         printLines('', [`${path} (${id}) is ${verdict.free ? 'free' : 'not free'}`]);
         for (const against of [true, false]) {
           const reasons = verdict.reasons.filter((reason) => reason.against === against);
           if (reasons.length === 0) continue;
           printLines('', [against ? 'against it:' : 'besides:']);
           for (const { code, message } of reasons) printLines('  ', [`${message} [${code}]`]);
+        }
+        if (claim?.problem !== undefined) {
+          printLines('', [`the claim of ${claim.owner} doesn't hold: ${claim.problem}`]);
         }
       }),
     );
@@ -118,6 +128,43 @@ function addRescan(group: Command): void {
         if (format === 'json') return printJson(events);
         if (events.length === 0) return say('nothing changed');
         for (const { message } of events) printLines('', [message]);
+      }),
+    );
+}
+
+/** Who claims at the shell and doesn't say for whom. */
+const OPERATOR = 'operator';
+
+function addClaim(group: Command): void {
+  group
+    .command('claim <device>')
+    .description(
+      'take a device that is free for an owner; again: check that it is still that device',
+    )
+    .option('--owner <name>', 'for whom', OPERATOR)
+    .action(
+      verb(async ({ client, format }, ref: string, { owner }: { owner: string }) => {
+        const request: ClaimRequest = { owner };
+        const claim = await client.send<ClaimBody>(`${pathOf(ref)}/claim`, 'POST', request);
+        if (format === 'json') return printJson(claim);
+        const { scheme, value, confidence } = claim.identity;
+        printFields([
+          ['device', claim.device],
+          ['owner', claim.owner],
+          ['identity', `${scheme} ${value} (confidence ${confidence})`],
+          ['claimed at', claim.claimedAt],
+        ]);
+      }),
+    );
+  group
+    .command('release <device>')
+    .description('give a claimed device back; changes nothing on it')
+    .option('--owner <name>', 'who has it', OPERATOR)
+    .option('--force', 'whoever has it')
+    .action(
+      verb(async ({ client }, ref: string, query: { owner: string; force?: boolean }) => {
+        const { owner, force } = query;
+        await client.send(withQuery(`${pathOf(ref)}/claim`, { owner, force }), 'DELETE');
       }),
     );
 }

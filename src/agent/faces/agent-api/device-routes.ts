@@ -1,12 +1,15 @@
-import { judge, type Device } from '../../../devices/index.ts';
+import type { ClaimState, Device, Verdict } from '../../../devices/index.ts';
 import type { Agent } from '../../agent.ts';
 import { isSet } from './flag.ts';
 import {
+  ClaimBody,
+  ClaimRequest,
   DeviceBody,
   DevicesQuery,
   DevicesReply,
   NoQuery,
   RefParams,
+  ReleaseQuery,
   RescanReply,
 } from './schema.ts';
 import type { ApiInstance } from './type-provider.ts';
@@ -19,7 +22,7 @@ export function deviceRoutes(app: ApiInstance, agent: Agent): void {
     async (request) => {
       if (isSet(request.query.look)) await agent.devices.scan();
       const users = await usersByNode(agent);
-      return { devices: agent.devices.list().map((device) => withVerdict(device, users)) };
+      return { devices: agent.devices.list().map((device) => withVerdict(agent, device, users)) };
     },
   );
   app.post(
@@ -32,7 +35,7 @@ export function deviceRoutes(app: ApiInstance, agent: Agent): void {
     { schema: { params: RefParams, querystring: DevicesQuery, response: { 200: DeviceBody } } },
     async (request) => {
       if (isSet(request.query.look)) await agent.devices.scan();
-      return withVerdict(agent.devices.get(request.params.ref), await usersByNode(agent));
+      return withVerdict(agent, agent.devices.get(request.params.ref), await usersByNode(agent));
     },
   );
   app.delete(
@@ -43,16 +46,60 @@ export function deviceRoutes(app: ApiInstance, agent: Agent): void {
       return reply.code(204).send();
     },
   );
+  claimRoutes(app, agent);
 }
 
-type WithVerdict = Device & { readonly verdict: ReturnType<typeof judge> };
+/** claims: who took which device for what. */
+function claimRoutes(app: ApiInstance, { devices, volumes, epoch }: Agent): void {
+  app.post(
+    '/devices/:ref/claim',
+    {
+      schema: {
+        params: RefParams,
+        querystring: NoQuery,
+        body: ClaimRequest,
+        response: { 200: ClaimBody },
+      },
+    },
+    async (request) => {
+      const { ref } = request.params;
+      const users = await usersByNode({ volumes, epoch });
+      return devices.claim(ref, {
+        owner: request.body.owner,
+        usersOf: ({ path }) => users.get(path),
+      });
+    },
+  );
+  app.delete(
+    '/devices/:ref/claim',
+    { schema: { params: RefParams, querystring: ReleaseQuery } },
+    async (request, reply) => {
+      const { owner, force } = request.query;
+      await devices.release(request.params.ref, { owner, force: isSet(force) });
+      return reply.code(204).send();
+    },
+  );
+}
 
-function withVerdict(device: Device, users: ReadonlyMap<string, readonly string[]>): WithVerdict {
-  return { ...device, verdict: judge(device, users.get(device.path)) };
+type WithVerdict = Device & {
+  readonly verdict: Verdict;
+  readonly claim: ClaimState | undefined;
+};
+
+function withVerdict(
+  { devices }: Agent,
+  device: Device,
+  users: ReadonlyMap<string, readonly string[]>,
+): WithVerdict {
+  const verdict = devices.judge(device, users.get(device.path));
+  return { ...device, verdict, claim: devices.claimOf(device) };
 }
 
 /** Volumes by the device they are on. A device of another boot means nothing now. */
-async function usersByNode({ volumes, epoch }: Agent): Promise<Map<string, string[]>> {
+async function usersByNode({
+  volumes,
+  epoch,
+}: Pick<Agent, 'volumes' | 'epoch'>): Promise<Map<string, string[]>> {
   const users = new Map<string, string[]>();
   for (const { spec, status } of await volumes.list()) {
     const { device, bootId } = status;

@@ -117,6 +117,21 @@ test('a device that is gone is forgotten, one that is there is not; ?look looks 
   expect(json.devices.some((device) => device.id === id)).toBe(false);
 });
 
+test('a device that is not free is not claimed; nobody releases what nobody has', async () => {
+  const { socket } = await startHttpAgent();
+  const path = `${V1}/devices/dm-1/claim`;
+  const json = { owner: 'me' };
+  const refused = await callJson<ErrorBody>(socket, { method: 'POST', path, json });
+  expect(refused).toMatchObject({ status: 409, json: { code: 'Conflict' } });
+  expect(refused.json.message).toContain('is not free: it is mounted at /, /mnt/with space');
+  const nobody = await callJson<ErrorBody>(socket, { method: 'DELETE', path: `${path}?owner=me` });
+  expect(nobody).toMatchObject({ status: 404, json: { code: 'NotFound' } });
+  for (const wrong of [{}, { owner: '' }, { owner: 'me', more: 1 }]) {
+    const { status } = await callJson(socket, { method: 'POST', path, json: wrong });
+    expect(status, JSON.stringify(wrong)).toBe(400);
+  }
+});
+
 test('a volume from creation to removal', async () => {
   const { core, socket } = await startHttpAgent();
   const json = { name: 'data', sizeBytes: 1024, fields: { owner: 'root' }, mountAtBoot: true };

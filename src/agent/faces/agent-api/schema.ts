@@ -57,16 +57,17 @@ const HostFacts = Type.Object({
 export const HostReply = Type.Object({ identity: Identity, facts: HostFacts });
 export type HostReply = Static<typeof HostReply>;
 
+const Identified = Type.Object({
+  scheme: Text,
+  value: Text,
+  confidence: Text,
+  conflict: OptionalText,
+});
 const Quarantine = Type.Object({ id: Text, names: Texts });
 
 const deviceFacts = {
   id: Text,
-  identity: Type.Object({
-    scheme: Text,
-    value: Text,
-    confidence: Text,
-    conflict: OptionalText,
-  }),
+  identity: Identified,
   recipe: Count,
   name: Text,
   path: Text,
@@ -109,7 +110,23 @@ const Verdict = Type.Object({
   reasons: Type.Array(Type.Object({ code: Text, against: Flag, message: Text })),
 });
 
-export const DeviceBody = Type.Object({ ...deviceFacts, verdict: Verdict });
+/** POST /agent/v1/devices/:ref/claim. `problem`: why it doesn't hold now. */
+export const ClaimBody = Type.Object({
+  device: Text,
+  owner: Text,
+  identity: Identified,
+  bootId: Text,
+  diskseq: Type.Optional(Count),
+  claimedAt: Text,
+  problem: OptionalText,
+});
+export type ClaimBody = Static<typeof ClaimBody>;
+
+export const DeviceBody = Type.Object({
+  ...deviceFacts,
+  verdict: Verdict,
+  claim: Type.Optional(ClaimBody),
+});
 export type DeviceBody = Static<typeof DeviceBody>;
 
 /** GET /agent/v1/devices; one device: `DeviceBody` */
@@ -452,6 +469,9 @@ export const NoQuery = closed({});
 export const VolumesQuery = closed({ service: OptionalText });
 /** With `look` the hardware is looked at first. */
 export const DevicesQuery = closed({ look: FlagQuery });
+export const ClaimRequest = closed({ owner: Type.String({ minLength: 1 }) });
+export type ClaimRequest = Static<typeof ClaimRequest>;
+export const ReleaseQuery = closed({ owner: Type.String({ minLength: 1 }), force: FlagQuery });
 export const RemoveQuery = closed({ force: FlagQuery });
 export const EventsQuery = closed({ after: Type.Optional(Revision), limit: Limit });
 export const KvQuery = closed({ key: Key, revision: Type.Optional(Revision) });

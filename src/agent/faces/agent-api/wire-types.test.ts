@@ -1,5 +1,6 @@
 import { test } from 'vitest';
 import type {
+  ClaimState,
   Device,
   DeviceEvent,
   HostFacts,
@@ -41,7 +42,7 @@ type SameKeys<A, B> = Same<Keys<A>, Keys<B>>;
 const volume: SameKeys<Volume, VolumeBody> = true;
 const create: SameKeys<CreateRequest, CreateVolumeRequest> = true;
 const service: SameKeys<ServiceConfig, ServiceBody> = true;
-const device: SameKeys<Device & { verdict: Verdict }, DeviceBody> = true;
+const device: SameKeys<Device & { verdict: Verdict; claim: ClaimState }, DeviceBody> = true;
 const deviceEvent: SameKeys<DeviceEvent, DeviceEventBody> = true;
 const host: SameKeys<{ identity: HostIdentity; facts: HostFacts }, HostReply> = true;
 const sync: SameKeys<SyncStatus, SyncBody> = true;
