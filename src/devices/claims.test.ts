@@ -152,6 +152,13 @@ describe('a claim is checked again at each use', () => {
     expect(await registry.claim('vdb', { owner })).not.toHaveProperty('problem');
   });
 
+  it('does not hold where no boot has a name: each could be another one', async () => {
+    boot('');
+    const registry = await start();
+    await registry.claim('vdb', { owner });
+    await expect(registry.claim('vdb', { owner })).rejects.toMatchObject({ code: 'Conflict' });
+  });
+
   it('does not hold when the device under that id calls itself something else', async () => {
     await (await start()).claim('vdb', { owner });
     giveItAWwid();

@@ -16,10 +16,11 @@ import { isJunk, isJunkWwid } from './junk.ts';
 export function recognise(known: Iterable<Device>, seen: readonly Device[]): Device[] {
   const records = new Records(known);
   const owners = seen.map((device) => records.takeByIdentity(device));
-  const free = records.left().filter((record) => record.identity.scheme !== 'path');
+  const left = byName(records.left().filter((record) => record.identity.scheme !== 'path'));
   for (const [index, device] of seen.entries()) {
     if (owners[index] || device.identity.scheme === 'path') continue;
-    const winner = winnerOf(free, device);
+    const candidates = namesOf(device).flatMap((name) => left.get(name) ?? []);
+    const winner = winnerOf([...new Set(candidates)], device);
     if (winner && records.take(winner)) owners[index] = winner;
   }
   return seen.map((device, index) => {
@@ -66,6 +67,26 @@ class Records {
   holderOf(id: string): Device | undefined {
     return this.#taken.has(id) ? this.#byId.get(id) : undefined;
   }
+}
+
+/** Only who shares a name can win: a host with thousands of new disks asks few of thousands of records. */
+function byName(records: readonly Device[]): Map<string, Device[]> {
+  const index = new Map<string, Device[]>();
+  for (const record of records) {
+    for (const name of namesOf(record)) {
+      const list = index.get(name);
+      if (list) list.push(record);
+      else index.set(name, [record]);
+    }
+  }
+  return index;
+}
+
+function namesOf({ facts }: Device): string[] {
+  return NAMES.flatMap((name) => {
+    const value = tellingValue(facts, name);
+    return value === undefined ? [] : [`${name} ${value}`];
+  });
 }
 
 /** Undefined when none has a majority, and when two have the same. */

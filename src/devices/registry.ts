@@ -12,6 +12,7 @@ import { IGNORED_BY_DEFAULT, observe, type IgnoreClass } from './observe.ts';
 import { withoutUnknown } from './known.ts';
 import { recognise } from './recognise.ts';
 import { blkidProbe, type SuperblockProbe } from './sources/blkid.ts';
+import { Slices } from './sources/slices.ts';
 import { Superblocks } from './sources/superblocks.ts';
 import { Tree } from './sources/tree.ts';
 import { judge, type User, type Verdict } from './usability.ts';
@@ -144,7 +145,12 @@ export class DeviceRegistry implements Devices {
   async #scan(): Promise<readonly DeviceEvent[]> {
     const observations = await observe(this.#tree, this.#superblocks, this.#ignore);
     const nowIso = new Date(this.#clock.wallMs()).toISOString();
-    const seen = recognise(this.#known.values(), assemble(observations, nowIso));
+    // Each step takes some 40 µs a device, and the main loop is not to wait for all three.
+    const slices = new Slices();
+    const present = assemble(observations, nowIso);
+    await slices.breathe();
+    const seen = recognise(this.#known.values(), present);
+    await slices.breathe();
     const events = compare(this.#known, seen, nowIso);
     const done: DeviceEvent[] = [];
     for (let from = 0; from < events.length; from += SAVES_AT_ONCE) {
