@@ -83,14 +83,14 @@ function addInspect(group: Command): void {
           minuteOf(since),
           printable(value),
         ]);
-        printTable(['  FACT', 'SOURCE', 'SINCE', 'VALUE'], facts);
+        printTable(['  FACT', 'SOURCE', 'SINCE (UTC)', 'VALUE'], facts);
         printLines('', ['history:']);
         const history = device.history.map(({ at, event, detail }) => [
           `  ${minuteOf(at)}`,
           event,
           printable(detail ?? ''),
         ]);
-        printTable(['  AT', 'EVENT', 'DETAIL'], history);
+        printTable(['  AT (UTC)', 'EVENT', 'DETAIL'], history);
       }),
     );
 }
