@@ -10,6 +10,7 @@ import type {
   ClaimBody,
   DeviceBody,
   DeviceEventBody,
+  EventBody,
 } from '../../src/agent/faces/agent-api/schema.ts';
 import type { Verdict } from '../../src/devices/index.ts';
 import { AgentProcess } from '../support/agent-process.ts';
@@ -87,9 +88,9 @@ describe.runIf(isRoot)('a loop device of this host (needs root)', () => {
     expect(siblings.map(({ device }) => device.id)).toContain(id);
   });
 
-  it.each([['ls'], ['ls', '--free'], ['ls', '--all'], ['tree']])(
-    'device %s %s fits 80 columns',
-    async (...args) => {
+  it.each([[['ls']], [['ls', '--free']], [['ls', '--all']], [['tree']]])(
+    'device %j fits 80 columns',
+    async (args) => {
       const { stdout } = await agent.cli('device', ...args);
       const lines = stdout.split('\n');
       expect(lines[0]).toMatch(/^NAME +KIND +SIZE +CONTENT +USE +ID$/);
@@ -123,5 +124,57 @@ describe.runIf(isRoot)('a loop device of this host (needs root)', () => {
       const { code, stderr } = await agent.cli('device', 'forget', ...args);
       expect([code, stderr.includes('--absent')]).toEqual([USAGE, true]);
     }
+  });
+});
+
+describe.runIf(isRoot)('device watch (needs root)', () => {
+  let scratch: Scratch;
+  let agent: AgentProcess;
+  beforeAll(async () => {
+    scratch = new Scratch();
+    agent = await AgentProcess.start();
+  });
+  afterAll(async () => {
+    await agent.remove();
+    scratch[Symbol.dispose]();
+  });
+
+  /** One attach and detach that a scan has seen. */
+  async function comeAndGo(name: string): Promise<string> {
+    const { path } = await loopAttach({ backingFile: scratch.image(name, MIB) });
+    await agent.cli('device', 'rescan');
+    await loopDetach(path);
+    await agent.cli('device', 'rescan');
+    return path;
+  }
+
+  it('tells each event once, over a restart of the agent, until it is asked to stop', async () => {
+    await comeAndGo('before');
+    const watch = await agent.spawnCli('device', 'watch', '-o', 'json');
+    const messagesOf = (file: string): string[] =>
+      watch.output
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line) as EventBody)
+        .filter(({ subject }) => subject.includes(`_${file}..`))
+        .map(({ type }) => type);
+    // It begins with what comes after it: an event tells when it has begun.
+    let tries = 0;
+    await watch.waitUntil('the watch is on', async () => {
+      await comeAndGo(`probe${(tries += 1)}`);
+      return watch.output.includes('probe');
+    });
+    await comeAndGo('first');
+    await watch.waitUntil('both events', () => messagesOf('first').length === 2);
+    await agent.stop();
+    await agent.start();
+    await comeAndGo('second');
+    await watch.waitUntil('both events', () => messagesOf('second').length === 2);
+    expect((await watch.stop()).code).toBe(OK);
+    expect(messagesOf('before')).toEqual([]);
+    for (const file of ['first', 'second']) {
+      expect(messagesOf(file)).toEqual(['device.appeared', 'device.disappeared']);
+    }
+    expect(watch.output).toContain('waiting for the agent');
   });
 });

@@ -10,6 +10,7 @@ import type {
 import { verb, withQuery, type Context } from './context.ts';
 import { DEVICE_COLUMNS, deviceRow, fieldsOf } from './device-text.ts';
 import { treeOf, treeRows } from './device-tree.ts';
+import { addWatchVerb } from './device-watch.ts';
 import { printable, printFields, printJson, printLines, printTable, say } from './output.ts';
 
 export function addDeviceVerbs(root: Command): void {
@@ -19,6 +20,7 @@ export function addDeviceVerbs(root: Command): void {
   addInspect(group);
   addWhy(group);
   addRescan(group);
+  addWatchVerb(group);
   addForget(group);
   addClaim(group);
 }

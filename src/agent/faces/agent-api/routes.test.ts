@@ -1,6 +1,7 @@
 /** Goal: each route but kv's does what its reference says, and refuses what it can't do in one shape. */
 import { rmSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { request } from 'node:http';
+import { expect, test, vi } from 'vitest';
 import { startHttpAgent } from '../../../../test/support/http-agent.ts';
 import { call, callJson } from '../../../../test/support/http-call.ts';
 import type {
@@ -302,6 +303,8 @@ const REFUSED = [
   ['GET', '/events?after=-1', undefined, 'InvalidArgument', '"after" must be >= 0'],
   ['GET', '/events?limit=0', undefined, 'InvalidArgument', '"limit" must be >= 1'],
   ['GET', '/events?limit=10001', undefined, 'InvalidArgument', '"limit" must be <= 10000'],
+  ['GET', '/events?waitSeconds=0', undefined, 'InvalidArgument', '"waitSeconds" must be >= 1'],
+  ['GET', '/events?waitSeconds=61', undefined, 'InvalidArgument', '"waitSeconds" must be <= 60'],
   ['GET', '/events?limit=many', undefined, 'InvalidArgument', '"limit" must be integer'],
   ['GET', '/nope', undefined, 'NotFound', 'no route GET /agent/v1/nope'],
   ['PATCH', '/volumes', undefined, 'NotFound', 'no route PATCH /agent/v1/volumes'],
@@ -374,6 +377,46 @@ test('events, oldest first, in pages', async () => {
   expect(await get('?after=2&limit=2')).toEqual(['3 three']);
   const { json } = await callJson<EventsReply>(socket, { path: `${V1}/events` });
   expect(json.events).toEqual(await core.events.after(0, 10));
+  expect(json.last).toBe(3);
+});
+
+test('a request that waits is answered by the next event, at once when there is one, or with none', async () => {
+  const { core, engine, socket, http } = await startHttpAgent();
+  const watched = vi.spyOn(engine, 'watch');
+  const happens = (subject: string) =>
+    core.events.append({ type: 'test.happened', subject, message: subject });
+  const ask = (query: string) => callJson<EventsReply>(socket, { path: `${V1}/events?${query}` });
+  const waiting = ask('waitSeconds=60');
+  await vi.waitFor(() => expect(watched).toHaveBeenCalledTimes(1));
+  await happens('one');
+  expect((await waiting).json).toMatchObject({ events: [{ seq: 1, subject: 'one' }], last: 1 });
+  expect((await ask('waitSeconds=60')).json).toMatchObject({ events: [{ seq: 1 }], last: 1 });
+  expect((await ask('after=1&waitSeconds=1')).json).toEqual({ events: [], last: 1 });
+  // One that waits does not keep the server from closing.
+  const last = ask('after=1&waitSeconds=60').catch(() => undefined);
+  await vi.waitFor(() => expect(watched).toHaveBeenCalledTimes(4));
+  await http.close(60_000);
+  await last;
+});
+
+test('too many that wait are refused, and there is room again when they go', async () => {
+  const { engine, socket } = await startHttpAgent();
+  const watched = vi.spyOn(engine, 'watch');
+  const path = `${V1}/events?waitSeconds=60`;
+  const waiting = Array.from({ length: 64 }, () =>
+    request({ socketPath: socket, path, agent: false })
+      .on('error', () => undefined)
+      .end(),
+  );
+  await vi.waitFor(() => expect(watched).toHaveBeenCalledTimes(64));
+  const refused = await callJson<ErrorBody>(socket, { path });
+  expect(refused).toMatchObject({ status: 503, json: { code: 'Unavailable', retry: 'later' } });
+  for (const one of waiting) one.destroy();
+  const isServed = async (): Promise<void> => {
+    const { status } = await call(socket, { path: `${V1}/events?waitSeconds=1` });
+    expect(status).toBe(200);
+  };
+  await vi.waitFor(isServed, 10_000);
 });
 
 test('the probes: alive as long as the engine answers, ready when local things are served', async () => {

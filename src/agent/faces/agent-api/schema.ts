@@ -245,7 +245,11 @@ export const EventBody = Type.Object({
 export type EventBody = Static<typeof EventBody>;
 
 /** GET /agent/v1/events */
-export const EventsReply = Type.Object({ events: Type.Array(EventBody) });
+export const EventsReply = Type.Object({
+  events: Type.Array(EventBody),
+  /** Number of the last event that there was by then: where a reader who wants only new ones begins. */
+  last: Count,
+});
 export type EventsReply = Static<typeof EventsReply>;
 
 /** GET /agent/v1/status */
@@ -473,7 +477,13 @@ export const ClaimRequest = closed({ owner: Type.String({ minLength: 1 }) });
 export type ClaimRequest = Static<typeof ClaimRequest>;
 export const ReleaseQuery = closed({ owner: Type.String({ minLength: 1 }), force: FlagQuery });
 export const RemoveQuery = closed({ force: FlagQuery });
-export const EventsQuery = closed({ after: Type.Optional(Revision), limit: Limit });
+/** Longer waits would outlast the deadline of an answer. */
+export const WAIT_SECONDS_MAX = 60;
+export const EventsQuery = closed({
+  after: Type.Optional(Revision),
+  limit: Limit,
+  waitSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: WAIT_SECONDS_MAX })),
+});
 export const KvQuery = closed({ key: Key, revision: Type.Optional(Revision) });
 const write = { key: Key, ifRevision: Type.Optional(Revision), relaxedMs: RelaxedMs };
 export const KvDeleteQuery = closed(write);
