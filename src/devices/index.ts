@@ -34,6 +34,7 @@ export type { Device, DeviceIdentity, DeviceKind } from './device.ts';
 export type { ClaimState, Devices } from './devices.ts';
 export type { FactStore } from './fact-store.ts';
 export type { HostFacts, HostFingerprint, HostIdentity } from './host.ts';
+export { explainHost, type HostExplanation } from './host-explain.ts';
 export { readHostFacts } from './host-facts.ts';
 export { knowHost, type HostVerdict } from './host-identity.ts';
 export { DeviceRegistry } from './registry.ts';

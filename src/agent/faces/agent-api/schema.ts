@@ -31,6 +31,7 @@ export type ErrorBody = Static<typeof ErrorBody>;
 const Identity = Type.Object({
   replicaId: Text,
   mintedAt: Text,
+  clonedFrom: OptionalText,
   fingerprint: Type.Object({
     productUuid: OptionalText,
     boardSerial: OptionalText,
