@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { HoldfastError } from '../../base/errors.ts';
-import { explainHost, type HostExplanation, type HostIdentity } from '../../devices/index.ts';
+import type { HostExplanation, HostIdentity } from '../../devices/index.ts';
 import { inspectStore } from '../../engine/index.ts';
 import type { HostReply } from '../faces/agent-api/schema.ts';
 import { verb, type Context } from './context.ts';
@@ -42,6 +42,7 @@ export function addIdentityVerbs(root: Command): void {
     .action(
       verb(async (context) => {
         const { replicaId, fingerprint } = await storedIdentity(context);
+        const { explainHost } = await import('../../devices/index.ts');
         const explanation = await explainHost(fingerprint);
         if (context.format === 'json') return printJson({ replicaId, ...explanation });
         printLines('', [`replica ${replicaId}: ${MEANING[explanation.relation]}`]);
