@@ -50,6 +50,11 @@ describe('two devices with one identity', () => {
     expect(new Set(devices.map(({ id }) => id)).size).toBe(3);
   });
 
+  it('are named, the first sixteen of thousands', () => {
+    const many = Array.from({ length: 2_000 }, (_, n) => seen(block(`sd${n}`, twin)));
+    for (const { quarantine } of assemble(many)) expect(quarantine!.names).toHaveLength(16);
+  });
+
   it('are two images with one file system UUID only when nothing better tells them apart', () => {
     const probe = { outcome: 'found', fsType: 'ext4', fsUuid: 'one' } as const;
     const zrams = [
@@ -89,6 +94,25 @@ describe('what is written on a device', () => {
       expect(fileSystem({ probe: { outcome }, udev })).toBeUndefined();
     },
   );
+
+  it('is not the disk’s partition table on a partition, which udev copies there', () => {
+    const hint = { partitionTable: 'gpt', partitionTableUuid: 'x' };
+    const [whole, part] = assemble([
+      seen(block('sda'), { udev: hint }),
+      seen(block('sda1', { kind: 'partition', parent: 'sda' }), { udev: hint }),
+    ]);
+    expect([whole!.partitionTable, whole!.content]).toEqual(['gpt', 'found']);
+    expect([part!.partitionTable, part!.content]).toEqual([undefined, 'unread']);
+  });
+
+  it('is unknown of a partition that can not be read, which has its name from the table', () => {
+    const probe = { outcome: 'unreadable', partUuid: 'a-1' } as const;
+    const [part] = assemble([seen(block('sda1', { kind: 'partition', parent: 'sda' }), { probe })]);
+    expect(part).toMatchObject({
+      content: 'unreadable',
+      identity: { scheme: 'partuuid', value: 'a-1' },
+    });
+  });
 
   it('is of the type the kernel has mounted', () => {
     const mounts = parseMountinfo('1 1 8:0 / /mnt rw - ext3 /dev/sda rw\n');

@@ -8,6 +8,8 @@ import { devicePath, type BlockFacts } from './sources/sysfs.ts';
 
 /** A container host mounts its root disk hundreds of times; the first ones (by path) tell enough. */
 const MOUNT_POINTS_MAX = 64;
+/** A controller that calls all its disks the same may have thousands, each with the list of all. */
+const CLAIMANTS_NAMED_MAX = 16;
 
 /**
  * One scan's observations as devices, with the identity and id that each has by itself. Pure: the same
@@ -24,7 +26,9 @@ export function assemble(observations: readonly Observation[], nowIso: string): 
   for (const [index, { block }] of observations.entries()) {
     if (legs.has(block.name)) continue;
     const id = deviceId(own[index]!);
-    claimants.set(id, [...(claimants.get(id) ?? []), block.name]);
+    const list = claimants.get(id);
+    if (list) list.push(block.name);
+    else claimants.set(id, [block.name]);
   }
   const children = childrenByParent(observations);
   return observations.map((seen, index) => {
@@ -40,7 +44,7 @@ export function assemble(observations: readonly Observation[], nowIso: string): 
     return legOf !== undefined
       ? placed(device)
       : names.length > 1
-        ? quarantined(device, { id, names })
+        ? quarantined(device, { id, names: names.slice(0, CLAIMANTS_NAMED_MAX) })
         : device;
   });
 }

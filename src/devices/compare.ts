@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { formatBytes } from '../base/bytes.ts';
 import type { Device, HistoryEntry, Quarantine } from './device.ts';
 import { carryOn, differencesOf } from './facts.ts';
+import { deviceId } from './identity.ts';
 import { withoutUnknown } from './known.ts';
 
 export type DeviceEvent = {
@@ -34,7 +35,9 @@ export function compare(
   }
   for (const before of known.values()) {
     if (ids.has(before.id)) continue;
-    const event = eventOfAbsent(before, contested.get(before.id), nowIso);
+    // Its id may be of an identity it had before: what is contested is the one it has.
+    const quarantine = contested.get(deviceId(before.identity)) ?? contested.get(before.id);
+    const event = eventOfAbsent(before, quarantine, nowIso);
     if (event) events.push(event);
   }
   return events;

@@ -83,7 +83,7 @@ export type Layer = 'lvm' | 'luks' | 'multipath' | 'partition' | 'raid' | 'other
 export interface Quarantine {
   /** Id that the identity would have. */
   readonly id: string;
-  /** Kernel names of all that claim it, this one too if it is there. */
+  /** Kernel names of those that claim it, this one too if it is there; the first 16. */
   readonly names: readonly string[];
 }
 

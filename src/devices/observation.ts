@@ -27,10 +27,15 @@ export function writtenOn({ block, probe, udev }: Observation): Written {
   if (probe?.outcome === 'found') {
     return { ...probe, partUuid: block.partUuid ?? probe.partUuid, source: 'superblock' };
   }
-  const partUuid = block.partUuid ?? udev.partUuid;
+  const seen = probe?.outcome === 'unreadable' ? probe.partUuid : undefined;
+  const partUuid = block.partUuid ?? seen ?? udev.partUuid;
   // A probe that read the device and saw nothing, or too much, beats an older hint.
   const answered = probe?.outcome === 'nothing' || probe?.outcome === 'ambivalent';
-  return answered ? { partUuid, source: 'superblock' } : { ...udev, partUuid, source: 'udev' };
+  if (answered) return { partUuid, source: 'superblock' };
+  // udev's rules copy the disk's properties to its partitions, and with them the disk's table.
+  const noTable = { partitionTable: undefined, partitionTableUuid: undefined };
+  const hint = block.kind === 'partition' ? { ...udev, ...noTable } : udev;
+  return { ...hint, partUuid, source: 'udev' };
 }
 
 export function contentOf(seen: Observation): Content {

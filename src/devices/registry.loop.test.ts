@@ -186,6 +186,7 @@ describe.runIf(isRoot)('devices of this host (needs root)', () => {
         parent: name,
         sizeBytes: 16384 * 512,
         identity: { scheme: 'partuuid', value: '1c0ffee1-02', confidence: 'medium' },
+        content: 'nothing',
       });
       // The disk stays its file's, and its partitions have nothing of it.
       expect(witness.get(name).identity.scheme).toBe('backing-file');

@@ -391,6 +391,15 @@ it('knows a disk again whose identity became a better one, under the id it had',
   expect(told(await registry.scan())).toEqual(['changed sda']);
   expect(registry.get('sda')).toMatchObject({ id, identity: { scheme: 'scsi-wwid' } });
   expect(await registry.scan()).toEqual([]);
+  // A twin of what it is by now contests it, whatever its id is.
+  plugTwin(root);
+  await registry.scan();
+  expect(registry.get(id)).toMatchObject({
+    present: false,
+    quarantine: { id: expect.stringMatching(SDA_ID), names: ['sda', 'sdt'] },
+  });
+  unplug(root, 'sdt');
+  await registry.scan();
   const next = new DeviceRegistry({ store, root });
   await next.load();
   expect(await next.scan()).toEqual([]);

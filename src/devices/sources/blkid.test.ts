@@ -15,7 +15,7 @@ const SCRIPT = `#!/bin/sh
 [ "$*" = "-p -o export $4" ] || exit 99
 case $4 in
   ext4) printf 'DEVNAME=/dev/x\\nLABEL=my\\\\ data\\\\$\\nUUID=0c5f\\nTYPE=ext4\\nUSAGE=filesystem\\n' ;;
-  part) printf 'PART_ENTRY_UUID=AABB-01\\n' ;;
+  part | deadpart) printf 'PART_ENTRY_UUID=AABB-01\\n' ;;
   disk) printf 'PTUUID=ABCD-1\\nPTTYPE=gpt\\n' ;;
   member) printf 'UUID=array\\nUUID_SUB=one\\nTYPE=linux_raid_member\\n' ;;
   hung) touch "$0.waits"; exec sleep 600 ;;
@@ -26,8 +26,8 @@ esac
 const DD_SCRIPT = `#!/bin/sh
 [ "$*" = "$1 iflag=direct bs=4096 count=1 status=none" ] || exit 99
 case $1 in
-  if=2) printf data ;;
-  if=dead) exit 1 ;;
+  if=2 | if=part) printf data ;;
+  if=dead | if=deadpart) exit 1 ;;
   if=empty) exit 0 ;;
   if=stuck) touch "$0.waits"; exec sleep 600 ;;
 esac
@@ -79,6 +79,11 @@ describe('blkidProbe', () => {
       expect(await blkid.blkidProbe(name)).toEqual({ outcome: 'unreadable' });
     },
   );
+
+  it('believes no partition blank that can not be read, but keeps its name', async () => {
+    const answer = { outcome: 'unreadable', partUuid: 'aabb-01' };
+    expect(await blkid.blkidProbe('deadpart')).toEqual(answer);
+  });
 
   it.each([
     ['2', 'nothing'],

@@ -18,7 +18,8 @@ export type ProbeResult =
       readonly partitionTableUuid?: string;
       readonly partUuid?: string;
     }
-  | { readonly outcome: 'nothing' | 'ambivalent' | 'unreadable' | 'failed' }
+  | { readonly outcome: 'nothing' | 'ambivalent' | 'failed' }
+  | { readonly outcome: 'unreadable'; readonly partUuid?: string }
   /** No answer within the deadline; `ended` resolves when the process is really gone. */
   | { readonly outcome: 'late'; readonly ended: Promise<void> };
 
@@ -33,24 +34,33 @@ const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`;
 
 /**
  * `blkid -p -o export DEVICE` (blkid(8)): opens the device read-only (so udev sees no change), reads
- * a few blocks, prints `KEY=value` lines. It also finds "nothing" on a device it can't read at all, so
- * then the first block is read past the page cache by dd(1).
+ * a few blocks, prints `KEY=value` lines. It also finds "nothing" on a device that it can't read at all, and
+ * on such a partition its entry in the table of the disk, so then the first block is read past the page
+ * cache by dd(1).
  */
 export const blkidProbe: SuperblockProbe = async (devicePath) => {
   const answer = await readWith('blkid', ['-p', '-o', 'export', devicePath]);
   if (answer === undefined) return { outcome: 'failed' };
   if ('ended' in answer) return { outcome: 'late', ended: answer.ended };
   const result = resultOf(answer);
-  return result.outcome === 'nothing' ? readFirstBlock(devicePath) : result;
+  return isOnIt(result) ? result : whenReadable(devicePath, result);
 };
 
-async function readFirstBlock(devicePath: string): Promise<ProbeResult> {
+/** Something that only who has read the device can know. */
+function isOnIt(result: ProbeResult): boolean {
+  if (result.outcome === 'nothing') return false;
+  return result.outcome !== 'found' || (result.fsType ?? result.partitionTable) !== undefined;
+}
+
+async function whenReadable(devicePath: string, result: ProbeResult): Promise<ProbeResult> {
   const args = [`if=${devicePath}`, 'iflag=direct', 'bs=4096', 'count=1', 'status=none'];
   const answer = await readWith('dd', args);
   if (answer === undefined) return { outcome: 'failed' };
   if ('ended' in answer) return { outcome: 'late', ended: answer.ended };
-  const isRead = answer.exitCode === 0 && answer.output !== '';
-  return { outcome: isRead ? 'nothing' : 'unreadable' };
+  if (answer.exitCode === 0 && answer.output !== '') return result;
+  return result.outcome === 'found'
+    ? { outcome: 'unreadable', partUuid: result.partUuid }
+    : { outcome: 'unreadable' };
 }
 
 interface Answer {

@@ -114,8 +114,10 @@ test('a device that is gone is forgotten, one that is there is not; ?look looks 
   expect(looked.json).toMatchObject({ present: false, verdict: { free: false } });
   expect((await call(socket, gone)).status).toBe(204);
   expect((await call(socket, gone)).status).toBe(404);
+  rmSync(`${folder}/host/sys/class/block/dm-1`);
   const { json } = await callJson<DevicesReply>(socket, { path: `${V1}/devices?look=true` });
   expect(json.devices.some((device) => device.id === id)).toBe(false);
+  expect(json.devices.find(({ name }) => name === 'dm-1')).toMatchObject({ present: false });
 });
 
 test('a device that is not free is not claimed; nobody releases what nobody has', async () => {
