@@ -4,6 +4,7 @@ import type { Device, HistoryEntry, Quarantine } from './device.ts';
 import { carryOn, differencesOf } from './facts.ts';
 import { deviceId } from './identity.ts';
 import { withoutUnknown } from './known.ts';
+import { devicePath } from './sources/sysfs.ts';
 
 export type DeviceEvent = {
   readonly type: HistoryEntry['event'] | 'forgotten' | 'claimed' | 'unclaimed';
@@ -117,7 +118,7 @@ function sentence(
 ): string {
   const { path, quarantine } = device;
   if (type === 'quarantined' && quarantine) {
-    const nodes = quarantine.names.map((name) => `/dev/${name.replaceAll('!', '/')}`);
+    const nodes = quarantine.names.map(devicePath);
     return `${nodes.join(' and ')} claim one identity, ${quarantine.id}: none of them is trusted with it`;
   }
   const what = type === 'appeared' ? `: ${device.kind}, ${formatBytes(device.sizeBytes)}` : '';
