@@ -215,7 +215,7 @@ test('a page is of one revision, whatever is written meanwhile; and so are the n
 
 test('a write may be answered before it is on the disk, and has its time for that bounded', async () => {
   const { socket, engine } = await startHttpAgent();
-  const written = vi.spyOn(engine, 'txn');
+  const written = vi.spyOn(engine, 'put');
   expect((await put(socket, 'a', '1', '&relaxedMs=500')).status).toBe(200);
   expect((await put(socket, 'a', '1')).status).toBe(200);
   const gone = { method: 'DELETE', path: at('a', '&relaxedMs=500') };
