@@ -49,7 +49,7 @@ export async function runAgent(paths: Paths, options: RunOptions): Promise<void>
     if (note !== undefined) teller.tell(`host.${outcome}`, identity.replicaId, note);
 
     // What hardware is there? An unchanged scan writes nothing.
-    const devices = new DeviceRegistry({ store });
+    const devices = new DeviceRegistry({ store, ignore: config.devices.ignore });
     devices.subscribe(({ type, device, message }) => {
       teller.tell(`device.${type}`, device.id, message);
     });

@@ -178,3 +178,17 @@ describe.runIf(isRoot)('device watch (needs root)', () => {
     expect(watch.output).toContain('waiting for the agent');
   });
 });
+
+it.runIf(isRoot)('a kind that is to be ignored is not looked at (needs root)', async () => {
+  const scratch = new Scratch();
+  const agent = await AgentProcess.start({ config: 'devices: { ignore: [loop] }\n' });
+  try {
+    const { path } = await loopAttach({ backingFile: scratch.image('ignored', MIB) });
+    expect((await agent.cli('device', 'rescan')).code).toBe(OK);
+    expect((await agent.cli('device', 'inspect', path)).code).toBe(NOT_FOUND);
+    await loopDetach(path);
+  } finally {
+    await agent.remove();
+    scratch[Symbol.dispose]();
+  }
+});
