@@ -25,7 +25,14 @@ const CHANGES: Readonly<Record<string, (config: Config) => Config>> = {
   'http.listen': (config) => ({ ...config, http: { listen: '127.0.0.1:1' } }),
   'http.group': (config) => ({ ...config, http: { group: 'other' } }),
   'log.level': (config) => ({ ...config, log: { level: 'debug' } }),
-  'devices.rescanSeconds': (config) => ({ ...config, devices: { rescanSeconds: 5 } }),
+  'devices.rescanSeconds': ({ devices, ...config }) => ({
+    ...config,
+    devices: { ...devices, rescanSeconds: 5 },
+  }),
+  'devices.ignore': ({ devices, ...config }) => ({
+    ...config,
+    devices: { ...devices, ignore: [] },
+  }),
   'volumes.bootDeadlineSeconds': ({ volumes, ...config }) => ({
     ...config,
     volumes: { ...volumes, bootDeadlineSeconds: 1 },

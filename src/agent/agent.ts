@@ -61,4 +61,6 @@ export interface EventRing {
   append(event: Omit<AgentEvent, 'seq' | 'at' | 'epoch'>): Promise<AgentEvent>;
   /** Events after `seq`, oldest first. */
   after(seq: number, limit: number): Promise<readonly AgentEvent[]>;
+  /** Number of the last event; 0 when there never was one. */
+  last(): Promise<number>;
 }

@@ -43,6 +43,7 @@ describe('EngineEventRing', () => {
   it('numbers from 1 in the order of the appends, with time and epoch', async () => {
     const clock = { wallMs: () => Date.UTC(2026, 0, 2), monoMs: () => 0, sleep: async () => {} };
     const ring = new EngineEventRing({ engine, epoch: 'boot.1', clock });
+    expect(await ring.last()).toBe(0);
     const [one, two] = await Promise.all([
       ring.append({ ...EVENT, data: { a: 1 } }),
       ring.append({ ...EVENT, subject: 'y' }),
@@ -54,6 +55,8 @@ describe('EngineEventRing', () => {
     expect(await ring.after(0, 1)).toEqual([one]);
     expect(await ring.after(-5, 10)).toHaveLength(2);
     expect(await ring.after(2, 10)).toEqual([]);
+    const next = new EngineEventRing({ engine, epoch: 'boot.2' });
+    expect([await ring.last(), await next.last()]).toEqual([2, 2]);
   });
 
   it('goes on after a restart where the last one stopped', async () => {

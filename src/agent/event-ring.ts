@@ -80,6 +80,10 @@ export class EngineEventRing implements EventRing {
     return kvs.map(decode);
   }
 
+  async last(): Promise<number> {
+    return (this.#kept ?? (await this.#recover())).last;
+  }
+
   /** One transaction at a time, so that numbers are given in the order of the appends. */
   async #work(): Promise<void> {
     this.#working = true;

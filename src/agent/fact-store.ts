@@ -1,10 +1,11 @@
-import type { Device, FactStore, HostIdentity } from '../devices/index.ts';
+import type { Claim, Device, FactStore, HostIdentity } from '../devices/index.ts';
 import type { Engine } from '../engine/index.ts';
 
 const DEVICES = 'devices';
+const CLAIMS = 'claims';
 const HOST = 'host/identity';
 
-/** Keeps the devices' facts and the host's identity in the engine, as JSON. */
+/** Keeps the devices' facts, the claims on them and the host's identity in the engine, as JSON. */
 export function engineFactStore(engine: Engine): FactStore {
   return {
     async loadDevices() {
@@ -13,6 +14,19 @@ export function engineFactStore(engine: Engine): FactStore {
     },
     async saveDevice(device) {
       await engine.put(`${DEVICES}/${device.id}`, encode(device));
+    },
+    async deleteDevice(id) {
+      await engine.txn([], [{ type: 'delete', key: `${DEVICES}/${id}` }]);
+    },
+    async loadClaims() {
+      const { kvs } = await engine.list(CLAIMS);
+      return kvs.map((kv) => decode<Claim>(kv.value));
+    },
+    async saveClaim(claim) {
+      await engine.put(`${CLAIMS}/${claim.device}`, encode(claim));
+    },
+    async deleteClaim(device) {
+      await engine.txn([], [{ type: 'delete', key: `${CLAIMS}/${device}` }]);
     },
     async loadHost() {
       const kv = await engine.get(HOST);

@@ -49,9 +49,9 @@ export async function runAgent(paths: Paths, options: RunOptions): Promise<void>
     if (note !== undefined) teller.tell(`host.${outcome}`, identity.replicaId, note);
 
     // What hardware is there? An unchanged scan writes nothing.
-    const devices = new DeviceRegistry({ store });
-    devices.subscribe(({ type, device }) => {
-      teller.tell(`device.${type}`, device.id, `${device.path} ${type}`);
+    const devices = new DeviceRegistry({ store, ignore: config.devices.ignore });
+    devices.subscribe(({ type, device, message }) => {
+      teller.tell(`device.${type}`, device.id, message);
     });
     await devices.load();
     // A look that fails keeps no volume down: the re-scan tries again, and says so.

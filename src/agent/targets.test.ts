@@ -217,6 +217,7 @@ describe('what cannot work', () => {
     events = {
       append: () => Promise.reject(new HoldfastError('NoSpace', 'the disk is full')),
       after: () => Promise.resolve([]),
+      last: () => Promise.resolve(0),
     };
     await targets.apply([config(NOWHERE)]);
     await reached('offline');

@@ -1,8 +1,13 @@
 /** Goal: observations become devices without mixing any two up, and a stale hint never beats what was read. */
 import { describe, expect, it } from 'vitest';
-import { assemble, mountsByName, type Observation } from './assemble.ts';
+import { assemble as assembleAt } from './assemble.ts';
+import { mountsByName, Nodes } from './nodes.ts';
+import type { Observation } from './observation.ts';
 import { parseMountinfo } from './sources/mountinfo.ts';
 import type { BlockFacts } from './sources/sysfs.ts';
+
+const NOW = '2026-01-01T00:00:00.000Z';
+const assemble = (observations: readonly Observation[]) => assembleAt(observations, NOW);
 
 function block(name: string, facts: Partial<BlockFacts> = {}): BlockFacts {
   return {
@@ -24,7 +29,8 @@ function block(name: string, facts: Partial<BlockFacts> = {}): BlockFacts {
 }
 
 function seen(facts: BlockFacts, more: Partial<Observation> = {}): Observation {
-  return { block: facts, mounts: [], probe: undefined, udev: {}, ...more };
+  const nothing = { mounts: [], swap: false, backingDevice: undefined, probe: undefined, udev: {} };
+  return { block: facts, ...nothing, ...more };
 }
 
 const twin = { wwid: 'naa.600508b1', serial: 'P50' };
@@ -42,6 +48,11 @@ describe('two devices with one identity', () => {
       { scheme: 'scsi-wwid', value: 'naa.600508b1|P51', confidence: 'high' },
     ]);
     expect(new Set(devices.map(({ id }) => id)).size).toBe(3);
+  });
+
+  it('are named, the first sixteen of thousands', () => {
+    const many = Array.from({ length: 2_000 }, (_, n) => seen(block(`sd${n}`, twin)));
+    for (const { quarantine } of assemble(many)) expect(quarantine!.names).toHaveLength(16);
   });
 
   it('are two images with one file system UUID only when nothing better tells them apart', () => {
@@ -84,6 +95,25 @@ describe('what is written on a device', () => {
     },
   );
 
+  it('is not the disk’s partition table on a partition, which udev copies there', () => {
+    const hint = { partitionTable: 'gpt', partitionTableUuid: 'x' };
+    const [whole, part] = assemble([
+      seen(block('sda'), { udev: hint }),
+      seen(block('sda1', { kind: 'partition', parent: 'sda' }), { udev: hint }),
+    ]);
+    expect([whole!.partitionTable, whole!.content]).toEqual(['gpt', 'found']);
+    expect([part!.partitionTable, part!.content]).toEqual([undefined, 'unread']);
+  });
+
+  it('is unknown of a partition that can not be read, which has its name from the table', () => {
+    const probe = { outcome: 'unreadable', partUuid: 'a-1' } as const;
+    const [part] = assemble([seen(block('sda1', { kind: 'partition', parent: 'sda' }), { probe })]);
+    expect(part).toMatchObject({
+      content: 'unreadable',
+      identity: { scheme: 'partuuid', value: 'a-1' },
+    });
+  });
+
   it('is of the type the kernel has mounted', () => {
     const mounts = parseMountinfo('1 1 8:0 / /mnt rw - ext3 /dev/sda rw\n');
     expect(fileSystem({ mounts, udev })).toMatchObject({ type: 'ext3' });
@@ -106,7 +136,7 @@ it('finds mounts by number, and btrfs, which has none, by its source', () => {
       '4 1 0:21 / /proc rw - proc proc rw',
     ].join('\n'),
   );
-  const found = mountsByName(devices, mounts);
+  const found = mountsByName(new Nodes(devices), mounts);
   expect([...found].map(([name, [mount]]) => [name, mount!.mountPoint])).toEqual([
     ['vda', '/'],
     ['vdb', '/srv'],

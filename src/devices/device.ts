@@ -16,7 +16,7 @@ export interface DeviceIdentity {
     | 'path';
   readonly value: string;
   readonly confidence: Confidence;
-  /** `path` only: the identity that this device would have had, if another present one didn't claim it too. */
+  /** `path` only: the identity that this device would have had, if it weren't one of several that have it. */
   readonly conflict?: string;
 }
 
@@ -32,6 +32,61 @@ export type DeviceKind =
   | 'nbd'
   | 'other';
 
+export type FactName =
+  | 'name'
+  | 'size'
+  | 'read-only'
+  | 'model'
+  | 'serial'
+  | 'wwid'
+  | 'backing-file'
+  | 'map-name'
+  | 'dm-uuid'
+  | 'md-uuid'
+  | 'partition-uuid'
+  | 'partition-table'
+  | 'partition-table-uuid'
+  | 'content'
+  | 'label'
+  | 'content-uuid'
+  | 'content-sub-uuid';
+
+/** One thing that one source says of a device. */
+export interface Fact {
+  readonly name: FactName;
+  /** As text; a size in bytes. */
+  readonly value: string;
+  readonly source: 'sysfs' | 'superblock' | 'udev' | 'mountinfo';
+  /** When it was first seen to be so (ISO 8601, wall clock). */
+  readonly since: string;
+}
+
+/** What happened to a device. */
+export interface HistoryEntry {
+  readonly at: string;
+  readonly event: 'appeared' | 'disappeared' | 'returned' | 'changed' | 'quarantined' | 'released';
+  /** e.g. `name sda -> sdb, size 1 GiB -> 2 GiB` */
+  readonly detail?: string;
+}
+
+/**
+ * What reading the superblocks led to. `nothing`: no signature, which is no proof that it is blank.
+ * `ambivalent`: several that contradict each other. `unreadable`: its first block can't be read.
+ * `unread`: nobody could say yet (no right to read it, no node in /dev, no answer).
+ */
+export type Content = 'found' | 'nothing' | 'ambivalent' | 'unreadable' | 'unread';
+
+/** What a device-mapper or md device is. */
+export type Layer = 'lvm' | 'luks' | 'multipath' | 'partition' | 'raid' | 'other';
+
+/** Another device claims this one's identity: neither is trusted. */
+export interface Quarantine {
+  /** Id that the identity would have. */
+  readonly id: string;
+  /** Kernel names of those that claim it, this one too if it is there; the first 16. */
+  readonly names: readonly string[];
+}
+
 export interface FileSystemFacts {
   readonly type: string;
   readonly label?: string;
@@ -39,9 +94,11 @@ export interface FileSystemFacts {
 }
 
 export interface Device {
-  /** Safe as key, path segment and topic; made from the identity. */
+  /** Safe as key, path segment and topic; made from the identity it had when it was first seen. */
   readonly id: string;
   readonly identity: DeviceIdentity;
+  /** Version of the recipe that made the identity. */
+  readonly recipe: number;
   /** Kernel name, e.g. `sda1`. May move at any boot. */
   readonly name: string;
   /** e.g. `/dev/sda1` */
@@ -62,9 +119,21 @@ export interface Device {
   readonly diskseq?: number;
   /** Loop only: the file behind it. */
   readonly backingFile?: string;
+  /** Kernel name of the device that a loop's file lies on, or that a zram writes its cold pages to. */
+  readonly backingDevice?: string;
+  readonly layer?: Layer;
+  /** Device-mapper's name of it (`vg0-data`), the level of a RAID (`raid1`). */
+  readonly layerName?: string;
+  /** A path to a multipath disk: kernel name of that disk. */
+  readonly legOf?: string;
+  readonly content: Content;
+  /** `gpt`, `dos`…, also where no partition came of it. */
+  readonly partitionTable?: string;
   /** Where readable; absent means unknown, never "blank". */
   readonly fileSystem?: FileSystemFacts;
   readonly mountPoints: readonly string[];
+  /** The kernel swaps to it. */
+  readonly swap: boolean;
   /** Kernel name of the disk a partition is on. */
   readonly parent?: string;
   /** Kernel names: partitions of this disk. */
@@ -74,4 +143,8 @@ export interface Device {
   readonly slaves: readonly string[];
   /** False when it was seen before and is not there now: absence is not deletion. */
   readonly present: boolean;
+  readonly quarantine?: Quarantine;
+  readonly facts: readonly Fact[];
+  /** Oldest first; the last ones only. */
+  readonly history: readonly HistoryEntry[];
 }

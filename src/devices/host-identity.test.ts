@@ -182,6 +182,7 @@ describe('the state of another host (a cloned disk)', () => {
     const { identity, outcome, note } = await knowHost({ store, root, adopt: true });
     expect(outcome).toBe('adopted');
     expect(identity.replicaId).not.toBe(old.replicaId);
+    expect(identity.clonedFrom).toBe(old.replicaId);
     expect(note).toContain(old.replicaId);
     expect(await knowHost({ store, root, adopt: true })).toEqual({ identity, outcome: 'same' });
   });

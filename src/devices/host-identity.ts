@@ -4,7 +4,7 @@ import { newId } from '../base/ids.ts';
 import { readFingerprint } from './host-fingerprint.ts';
 import type { HostFingerprint, HostIdentity } from './host.ts';
 import { withoutUnknown } from './known.ts';
-import type { FactStore } from './registry.ts';
+import type { FactStore } from './fact-store.ts';
 import { compareHosts, PART_NAMES, type HostComparison, type HostPart } from './same-host.ts';
 import { Tree } from './sources/tree.ts';
 
@@ -45,7 +45,7 @@ export async function knowHost(options: KnowHostOptions): Promise<HostVerdict> {
   const comparison = compareHosts(known.fingerprint, fingerprint);
   if (comparison.relation === 'another-host') {
     if (!adopt) throw anotherHost(known, fingerprint, comparison);
-    const identity = await mint(store, fingerprint);
+    const identity = await mint(store, fingerprint, known.replicaId);
     const note = `this host took over the state of replica ${known.replicaId} (minted ${known.mintedAt}) as ${identity.replicaId}`;
     return { identity, outcome: 'adopted', note };
   }
@@ -59,8 +59,13 @@ const NO_FACTS =
 const NOTHING_IN_COMMON =
   'no hardware fact can be compared with the last start; the replica id is kept on trust';
 
-async function mint(store: FactStore, fingerprint: HostFingerprint): Promise<HostIdentity> {
-  const identity = { replicaId: newId(), mintedAt: new Date().toISOString(), fingerprint };
+async function mint(
+  store: FactStore,
+  fingerprint: HostFingerprint,
+  clonedFrom?: string,
+): Promise<HostIdentity> {
+  const mintedAt = new Date().toISOString();
+  const identity = withoutUnknown({ replicaId: newId(), mintedAt, clonedFrom, fingerprint });
   await store.saveHost(identity);
   return identity;
 }

@@ -3,6 +3,8 @@ export interface HostIdentity {
   /** UUIDv7, minted once. */
   readonly replicaId: string;
   readonly mintedAt: string;
+  /** The replica id of the state that this host took over, which another host may still go by. */
+  readonly clonedFrom?: string;
   /** The hardware facts it was minted on; empty ones are left out, never hashed as empty. */
   readonly fingerprint: HostFingerprint;
 }

@@ -7,7 +7,12 @@ import type { BlockFacts } from './sources/sysfs.ts';
 export interface ContentFacts {
   readonly partUuid?: string | undefined;
   readonly fsUuid?: string | undefined;
+  /** Of one member of a RAID or a btrfs: their `fsUuid` is that of the whole. */
+  readonly fsUuidSub?: string | undefined;
 }
+
+/** Counts up when a rule changes, so that a record tells by which rules it got its identity. */
+export const RECIPE_VERSION = 1;
 
 type Rule = (device: BlockFacts, content: ContentFacts) => DeviceIdentity | undefined;
 
@@ -29,7 +34,7 @@ const RECIPE: readonly Rule[] = [
   // Both are copied along when somebody clones a disk block by block.
   ({ kind }, { partUuid }) =>
     kind === 'partition' ? identityOf('partuuid', partUuid, 'medium') : undefined,
-  (_, { fsUuid }) => identityOf('fs-uuid', fsUuid, 'low'),
+  (_, { fsUuid, fsUuidSub }) => identityOf('fs-uuid', fsUuidSub ?? fsUuid, 'low'),
 ];
 
 export function identify(device: BlockFacts, content: ContentFacts): DeviceIdentity {

@@ -1,9 +1,11 @@
 import { HoldfastError } from '../base/errors.ts';
-import { mountsByName, type Observation } from './assemble.ts';
 import type { DeviceKind } from './device.ts';
+import { backingDeviceOf, mountsByName, Nodes } from './nodes.ts';
+import type { Observation } from './observation.ts';
 import { parseMountinfo, type MountEntry } from './sources/mountinfo.ts';
 import { Slices } from './sources/slices.ts';
 import type { Superblocks } from './sources/superblocks.ts';
+import { readSwapDevices } from './sources/swaps.ts';
 import { readBlockDevices, readDiskseq, type BlockFacts } from './sources/sysfs.ts';
 import type { Tree } from './sources/tree.ts';
 import { readUdevHint } from './sources/udev.ts';
@@ -27,10 +29,13 @@ export async function observe(
   ignore: ReadonlySet<IgnoreClass>,
 ): Promise<Observation[]> {
   const blocks = (await readBlockDevices(tree)).filter((block) => !isIgnored(block, ignore));
-  const mounts = mountsByName(blocks, readMounts(tree));
+  const nodes = new Nodes(blocks);
+  const allMounts = readMounts(tree);
+  const mounts = mountsByName(nodes, allMounts);
+  const swaps = new Set(readSwapDevices(tree).map((node) => nodes.at(node)));
   await superblocks.refresh(
     blocks,
-    (block) => mounts.has(block.name),
+    (block) => mounts.has(block.name) || swaps.has(block.name),
     (name) => readDiskseq(tree, name),
   );
   const observations: Observation[] = [];
@@ -39,6 +44,8 @@ export async function observe(
     observations.push({
       block,
       mounts: mounts.get(block.name) ?? [],
+      swap: swaps.has(block.name),
+      backingDevice: backingDeviceOf(block, nodes, allMounts),
       probe: superblocks.of(block),
       udev: readUdevHint(tree, block.major, block.minor),
     });

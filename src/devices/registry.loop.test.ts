@@ -3,7 +3,7 @@
  * Method: loop devices in a scratch folder, with sysfs and mkfs as witnesses; only these are probed and
  * looked at, as others come and go on the host meanwhile.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loopAttach, loopDetach, mount, umount } from '../../native/index.ts';
 import { isRoot, MIB, run, Scratch } from '../../native/scratch.ts';
@@ -46,6 +46,11 @@ class Witness {
     return this.#registry.get(ref);
   }
 
+  codesAgainst(ref: string): string[] {
+    const { reasons } = this.#registry.judge(this.get(ref));
+    return reasons.filter(({ against }) => against).map(({ code }) => code);
+  }
+
   #isOurs(devicePath: string): boolean {
     const disk = /^\/dev\/(loop\d+)/.exec(devicePath)?.[1];
     try {
@@ -69,6 +74,43 @@ describe.runIf(isRoot)('devices of this host (needs root)', () => {
     witness = new Witness(scratch.dir);
   });
   afterEach(() => scratch[Symbol.dispose]());
+
+  it('that can not be read are not free, though blkid finds nothing on them', async () => {
+    const image = scratch.image('image', 8 * MIB);
+    const { path } = await loopAttach({ backingFile: image });
+    await witness.scan();
+    expect(witness.get(path).content).toBe('nothing');
+    expect(witness.codesAgainst(path)).toEqual([]);
+    await loopDetach(path);
+    await witness.scan();
+    const again = await loopAttach({ backingFile: image });
+    truncateSync(image, 0);
+    await witness.scan();
+    expect(witness.get(again.path).content).toBe('unreadable');
+    expect(witness.codesAgainst(again.path)).toEqual(['content-unknown']);
+    await loopDetach(again.path);
+  });
+
+  it('that are read-only are not free', async () => {
+    const { path } = await loopAttach({ backingFile: scratch.image('image', MIB), readOnly: true });
+    await witness.scan();
+    expect(witness.codesAgainst(path)).toEqual(['read-only']);
+    await loopDetach(path);
+  });
+
+  it('stand on the device that the file system of their file is on', async () => {
+    const lower = await loopAttach({ backingFile: scratch.image('lower', 32 * MIB) });
+    run('mkfs.ext4', ['-q', lower.path]);
+    const folder = scratch.folder('with space');
+    await mount({ source: lower.path, target: folder, type: 'ext4' });
+    const image = scratch.image('with space/upper', MIB);
+    const upper = await loopAttach({ backingFile: image });
+    await witness.scan();
+    expect(witness.get(upper.path).backingDevice).toBe(witness.get(lower.path).name);
+    await loopDetach(upper.path);
+    await umount(folder);
+    await loopDetach(lower.path);
+  });
 
   it('are known from attach to detach and back', async () => {
     const image = scratch.image('image', 32 * MIB);
@@ -144,6 +186,7 @@ describe.runIf(isRoot)('devices of this host (needs root)', () => {
         parent: name,
         sizeBytes: 16384 * 512,
         identity: { scheme: 'partuuid', value: '1c0ffee1-02', confidence: 'medium' },
+        content: 'nothing',
       });
       // The disk stays its file's, and its partitions have nothing of it.
       expect(witness.get(name).identity.scheme).toBe('backing-file');

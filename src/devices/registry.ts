@@ -1,38 +1,21 @@
-import { isDeepStrictEqual } from 'node:util';
 import { distance } from 'fastest-levenshtein';
+import { systemClock, type Clock } from '../base/clock.ts';
 import { HoldfastError } from '../base/errors.ts';
+import { KeyedLock } from '../base/keyed-lock.ts';
 import { assemble } from './assemble.ts';
+import { Claims, type Claim, type ClaimRequest } from './claims.ts';
+import { compare, type DeviceEvent } from './compare.ts';
 import type { Device } from './device.ts';
-import type { HostIdentity } from './host.ts';
+import type { ClaimState, Devices } from './devices.ts';
+import type { FactStore } from './fact-store.ts';
+import { withoutUnknown } from './known.ts';
 import { IGNORED_BY_DEFAULT, observe, type IgnoreClass } from './observe.ts';
+import { recognise } from './recognise.ts';
 import { blkidProbe, type SuperblockProbe } from './sources/blkid.ts';
+import { Slices } from './sources/slices.ts';
 import { Superblocks } from './sources/superblocks.ts';
 import { Tree } from './sources/tree.ts';
-
-/**
- * Where the devices folder keeps what it knows, supplied by the agent (this folder doesn't know the
- * engine). Called only when something changed.
- */
-export interface FactStore {
-  loadDevices(): Promise<readonly Device[]>;
-  saveDevice(device: Device): Promise<void>;
-  loadHost(): Promise<HostIdentity | undefined>;
-  saveHost(host: HostIdentity): Promise<void>;
-}
-
-export type DeviceEvent = {
-  readonly type: 'appeared' | 'returned' | 'changed' | 'disappeared';
-  readonly device: Device;
-};
-
-/** What the faces see of the devices. */
-export interface Devices {
-  list(): readonly Device[];
-  /** By id or kernel name. @throws NotFound */
-  get(ref: string): Device;
-  /** One pass over sysfs now; stores only what changed; returns the events it led to. */
-  scan(): Promise<readonly DeviceEvent[]>;
-}
+import { judge, type User, type Verdict } from './usability.ts';
 
 export interface DeviceRegistryOptions {
   readonly store: FactStore;
@@ -42,11 +25,15 @@ export interface DeviceRegistryOptions {
   readonly ignore?: readonly IgnoreClass[];
   /** Default: blkid on the real root, none on a recorded tree (its names are another host's). */
   readonly probe?: SuperblockProbe;
+  readonly clock?: Clock;
 }
 
 /** Writes in flight at a time: the engine syncs them as one group, and memory stays small on the first scan of a big host. */
 const SAVES_AT_ONCE = 64;
 const NEAREST_NAMES_MAX = 3;
+/** The one key of the registry's lock: a record must not be deleted while a scan looks at it. */
+const RECORDS = 'records';
+const BOOT_ID = 'proc/sys/kernel/random/boot_id';
 
 /**
  * What is known of the host's devices, present or not. A scan is the truth; what it changes is in
@@ -57,21 +44,29 @@ export class DeviceRegistry implements Devices {
   readonly #tree: Tree;
   readonly #ignore: ReadonlySet<IgnoreClass>;
   readonly #superblocks: Superblocks;
+  readonly #clock: Clock;
+  readonly #lock = new KeyedLock();
+  readonly #claims: Claims;
   readonly #listeners = new Set<(event: DeviceEvent) => void>();
   #known: ReadonlyMap<string, Device> = new Map();
-  #running: Promise<readonly DeviceEvent[]> | undefined;
+  /** A scan that was asked for and hasn't begun. */
+  #next: Promise<readonly DeviceEvent[]> | undefined;
 
-  constructor({ store, root = '/', ignore = IGNORED_BY_DEFAULT, probe }: DeviceRegistryOptions) {
+  constructor(options: DeviceRegistryOptions) {
+    const { store, root = '/', ignore = IGNORED_BY_DEFAULT, probe, clock = systemClock } = options;
     this.#store = store;
+    this.#clock = clock;
     this.#tree = new Tree(root);
     this.#ignore = new Set(ignore);
-    this.#superblocks = new Superblocks(probe ?? (root === '/' ? blkidProbe : undefined));
+    this.#superblocks = new Superblocks(probe ?? (root === '/' ? blkidProbe : undefined), root);
+    this.#claims = new Claims(store, clock, () => this.#tree.text(BOOT_ID) ?? '');
   }
 
   /** What the store knows, before the first scan: a device that isn't there any more is not new when it returns. */
   async load(): Promise<void> {
     const devices = await this.#store.loadDevices();
-    this.#known = new Map(devices.map((device) => [device.id, device]));
+    this.#known = new Map(devices.map((device) => [device.id, { ...NOTHING_MORE, ...device }]));
+    await this.#claims.load();
   }
 
   list(): readonly Device[] {
@@ -93,17 +88,70 @@ export class DeviceRegistry implements Devices {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Joins a scan that is running: two never overlap. @throws HostFailed; whatever the store throws */
+  /** One that is under way may have passed what the caller wants to see: all who ask before the next begins share that. */
   scan(): Promise<readonly DeviceEvent[]> {
-    this.#running ??= this.#scan().finally(() => {
-      this.#running = undefined;
+    this.#next ??= this.#lock.run(RECORDS, () => {
+      this.#next = undefined;
+      return this.#scan();
     });
-    return this.#running;
+    return this.#next;
+  }
+
+  judge(device: Device, users: readonly User[] = []): Verdict {
+    return judge(device, { users, owner: this.#claims.of(device)?.owner });
+  }
+
+  claimOf(device: Device): ClaimState | undefined {
+    const claim = this.#claims.of(device);
+    return claim && withoutUnknown({ ...claim, problem: this.#claims.problemOf(device) });
+  }
+
+  async claim(ref: string, request: ClaimRequest): Promise<ClaimState> {
+    await this.scan();
+    return this.#lock.run(RECORDS, async () => {
+      const device = this.get(ref);
+      const isNew = this.#claims.of(device) === undefined;
+      const claim = await this.#claims.claim(device, request);
+      const message = `${device.path} claimed by ${claim.owner}`;
+      if (isNew) this.#tell({ type: 'claimed', device, message });
+      return claim;
+    });
+  }
+
+  release(ref: string, { owner, force }: { owner: string; force?: boolean }): Promise<void> {
+    return this.#lock.run(RECORDS, async () => {
+      const device = this.get(ref);
+      const claim = await this.#claims.release(device, owner, force);
+      const message = `${device.path} released, was claimed by ${claim.owner}`;
+      this.#tell({ type: 'unclaimed', device, message });
+    });
+  }
+
+  forget(ref: string): Promise<Device> {
+    return this.#lock.run(RECORDS, async () => {
+      const device = this.get(ref);
+      const claim = this.#claims.of(device);
+      if (device.present || device.quarantine) throw stillThere(device);
+      if (claim) throw stillClaimed(device, claim);
+      await this.#store.deleteDevice(device.id);
+      const known = new Map(this.#known);
+      known.delete(device.id);
+      this.#known = known;
+      this.#tell({ type: 'forgotten', device, message: `${device.id} forgotten` });
+      return device;
+    });
   }
 
   async #scan(): Promise<readonly DeviceEvent[]> {
-    const present = assemble(await observe(this.#tree, this.#superblocks, this.#ignore));
-    const events = compare(this.#known, present);
+    const observations = await observe(this.#tree, this.#superblocks, this.#ignore);
+    const nowIso = new Date(this.#clock.wallMs()).toISOString();
+    // Each step takes some 40 µs a device, and the main loop is not to wait for all three.
+    const slices = new Slices();
+    const present = assemble(observations, nowIso);
+    await slices.breathe();
+    const seen = recognise(this.#known.values(), present);
+    await slices.breathe();
+    const events = compare(this.#known, seen, nowIso);
     const done: DeviceEvent[] = [];
     for (let from = 0; from < events.length; from += SAVES_AT_ONCE) {
       const batch = events.slice(from, from + SAVES_AT_ONCE);
@@ -125,7 +173,11 @@ export class DeviceRegistry implements Devices {
     const known = new Map(this.#known);
     for (const { device } of events) known.set(device.id, device);
     this.#known = known;
-    for (const event of events) for (const listener of this.#listeners) listener(event);
+    for (const event of events) this.#tell(event);
+  }
+
+  #tell(event: DeviceEvent): void {
+    for (const listener of this.#listeners) listener(event);
   }
 
   #nearest(ref: string): string {
@@ -139,28 +191,22 @@ export class DeviceRegistry implements Devices {
   }
 }
 
-/** What a scan's devices mean for what was known. Absence is not deletion. */
-function compare(known: ReadonlyMap<string, Device>, present: readonly Device[]): DeviceEvent[] {
-  const events: DeviceEvent[] = [];
-  const seen = new Set<string>();
-  for (const device of present) {
-    seen.add(device.id);
-    const before = known.get(device.id);
-    if (!before) events.push({ type: 'appeared', device });
-    else if (!before.present) events.push({ type: 'returned', device });
-    else if (!isDeepStrictEqual(before, device)) events.push({ type: 'changed', device });
-  }
-  for (const before of known.values()) {
-    if (before.present && !seen.has(before.id)) {
-      events.push({ type: 'disappeared', device: asAbsent(before) });
-    }
-  }
-  return events;
+/** What a record of an older agent doesn't have yet. */
+const NOTHING_MORE = { recipe: 1, content: 'unread', swap: false, facts: [], history: [] } as const;
+
+function stillThere({ path, id, quarantine }: Device): HoldfastError {
+  const message = quarantine
+    ? `${id} is claimed by ${quarantine.names.join(', ')}, which are there; nothing was forgotten`
+    : `${path} (${id}) is there; nothing was forgotten`;
+  return new HoldfastError('Conflict', message, {
+    hint: 'only a device that is gone can be forgotten: the next scan would find it again',
+  });
 }
 
-/** What it was stays; what it was part of no longer holds. */
-function asAbsent(device: Device): Device {
-  return { ...device, present: false, mountPoints: [], children: [], holders: [], slaves: [] };
+function stillClaimed({ id }: Device, { owner }: Claim): HoldfastError {
+  return new HoldfastError('Conflict', `${id} is claimed by ${JSON.stringify(owner)}`, {
+    hint: 'release it first: holdfast device release',
+  });
 }
 
 function isNamed({ name, path }: Device, ref: string): boolean {

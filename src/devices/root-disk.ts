@@ -1,5 +1,5 @@
-import { mountsByName } from './assemble.ts';
 import { deviceId, identify } from './identity.ts';
+import { Nodes } from './nodes.ts';
 import { readMounts } from './observe.ts';
 import { readBlockDevices, type BlockFacts } from './sources/sysfs.ts';
 import type { Tree } from './sources/tree.ts';
@@ -17,7 +17,7 @@ export async function readRootDisk(tree: Tree): Promise<string | undefined> {
   const blocks = await readBlockDevices(tree);
   // The last one mounted there hides the others.
   const root = readMounts(tree).findLast(({ mountPoint }) => mountPoint === '/');
-  const [name] = root ? mountsByName(blocks, [root]).keys() : [];
+  const name = root && new Nodes(blocks).under(root);
   if (name === undefined) return undefined;
   const disks = disksUnder(name, new Map(blocks.map((block) => [block.name, block])));
   const ids = disks.map(hardwareId);

@@ -13,6 +13,8 @@ export interface CallOptions {
   readonly method?: 'GET' | 'PUT' | 'POST' | 'DELETE';
   readonly body?: Uint8Array | string | undefined;
   readonly headers?: Record<string, string>;
+  /** Breaks the call off; what it throws then says nothing. */
+  readonly signal?: AbortSignal;
 }
 
 /** Talks to the agent over its unix socket. Every call has a deadline. */
@@ -40,7 +42,10 @@ export class AgentClient {
 
   async bytes(path: string, options: CallOptions = {}): Promise<Buffer> {
     const deadline = AbortSignal.timeout(this.timeoutMs);
-    const response = await this.#open(path, options, deadline);
+    const { signal } = options;
+    const response = await this.#open(path, options, deadline, signal);
+    // Of a call that can be broken off, `#open` has taken the deadline for its first byte.
+    if (signal) deadline.addEventListener('abort', () => void response.destroy(), { once: true });
     try {
       return await readAll(response);
     } catch (thrown) {

@@ -5,6 +5,7 @@ import { addConfigVerbs } from './config.ts';
 import { wholeNumber } from './context.ts';
 import { addDeviceVerbs } from './device.ts';
 import { addDoctorVerb } from './doctor.ts';
+import { addIdentityVerbs } from './identity.ts';
 import { addKvVerbs } from './kv.ts';
 import { addStatusVerb } from './status.ts';
 import { addSyncVerbs } from './sync.ts';
@@ -37,6 +38,7 @@ function program(): Command {
     addStatusVerb,
     addVolumeVerbs,
     addDeviceVerbs,
+    addIdentityVerbs,
     addKvVerbs,
     addSyncVerbs,
     addConfigVerbs,

@@ -22,11 +22,45 @@ export function table(header: readonly string[], rows: ReadonlyArray<readonly st
   return [line(header), ...rows.map(line)].map((text) => `${text}\n`).join('');
 }
 
+/** With `fit` the last column gives way, so that lines are as wide as the terminal, or 80. */
 export function printTable(
   header: readonly string[],
   rows: ReadonlyArray<readonly string[]>,
+  fit?: 'fit',
 ): void {
-  process.stdout.write(table(header, rows));
+  const text = table(header, rows);
+  if (fit === undefined) return void process.stdout.write(text);
+  const columns = terminalColumns();
+  const lines = text.split('\n').map((line) => cut(line, columns));
+  process.stdout.write(lines.join('\n'));
+}
+
+/** Lines as wide as the terminal, broken between words, the second and later ones indented. */
+export function printLines(indent: string, texts: readonly string[]): void {
+  for (const text of texts) {
+    let line = indent;
+    for (const word of printable(text).split(' ')) {
+      if (line.trim() !== '' && width(line) + width(word) >= terminalColumns()) {
+        process.stdout.write(`${line}\n`);
+        line = `${indent}  `;
+      }
+      line += line.trim() === '' ? word : ` ${word}`;
+    }
+    process.stdout.write(`${line}\n`);
+  }
+}
+
+const COLUMNS_DEFAULT = 80;
+
+function terminalColumns(): number {
+  const asked = Number(process.env['COLUMNS']);
+  return asked > 0 ? asked : (process.stdout.columns ?? COLUMNS_DEFAULT);
+}
+
+/** At most so many cells, the last one `…` when something is missing. */
+export function cut(text: string, cells: number): string {
+  const characters = Array.from(graphemes.segment(text), ({ segment }) => segment);
+  return characters.length <= cells ? text : `${characters.slice(0, cells - 1).join('')}…`;
 }
 
 /** `key: value` lines, aligned. */

@@ -14,7 +14,11 @@ export interface Config {
     readonly group?: string;
   };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
-  readonly devices: { readonly rescanSeconds: number };
+  readonly devices: {
+    readonly rescanSeconds: number;
+    /** Kinds of devices that are left out of a scan. */
+    readonly ignore: readonly ('loop' | 'nbd' | 'ram' | 'zram' | 'rom' | 'unconfigured')[];
+  };
   readonly volumes: {
     readonly services: readonly ServiceConfig[];
     /** How long one boot volume may hold up READY. */

@@ -7,7 +7,7 @@ const RUNNING: Config = {
   engine: { backend: 'sqlite', historyHours: 24 },
   http: { group: 'disk' },
   log: { level: 'info' },
-  devices: { rescanSeconds: 60 },
+  devices: { rescanSeconds: 60, ignore: ['ram'] },
   volumes: {
     services: [
       { name: 'dir', driver: 'dir', path: '/v/dir' },
@@ -38,7 +38,7 @@ describe('diffConfig', () => {
     const wanted: Config = {
       ...RUNNING,
       log: { level: 'debug' },
-      devices: { rescanSeconds: 5 },
+      devices: { rescanSeconds: 5, ignore: ['ram'] },
       sync: { ...RUNNING.sync, targets: [] },
       mqtt: undefined,
     };
@@ -54,6 +54,7 @@ describe('diffConfig', () => {
       ...RUNNING,
       engine: { backend: 'lmdb', historyHours: 24 },
       http: { listen: '127.0.0.1:1' },
+      devices: { ...RUNNING.devices, ignore: [] },
       volumes: { ...RUNNING.volumes, bootDeadlineSeconds: 5 },
       sync: { ...RUNNING.sync, root: 'other' },
     };
@@ -63,6 +64,7 @@ describe('diffConfig', () => {
       'engine.backend',
       'http.listen',
       'http.group',
+      'devices.ignore',
       'volumes.bootDeadlineSeconds',
       'sync.root',
     ]);

@@ -10,6 +10,7 @@ export type ConfigPart =
   | 'http.group'
   | 'log.level'
   | 'devices.rescanSeconds'
+  | 'devices.ignore'
   | 'volumes.services'
   | 'volumes.bootDeadlineSeconds'
   | 'sync.root'
@@ -42,6 +43,8 @@ export function diffConfig(running: Config, wanted: Config): ConfigDiff {
   note(restart, 'http.group', running.http.group, wanted.http.group);
   note(live, 'log.level', running.log.level, wanted.log.level);
   note(live, 'devices.rescanSeconds', running.devices.rescanSeconds, wanted.devices.rescanSeconds);
+  const { ignore } = running.devices;
+  note(restart, 'devices.ignore', ignore, wanted.devices.ignore);
   const { bootDeadlineSeconds } = running.volumes;
   note(
     restart,
@@ -59,7 +62,7 @@ export function diffConfig(running: Config, wanted: Config): ConfigDiff {
     engine: running.engine,
     http: running.http,
     log: wanted.log,
-    devices: wanted.devices,
+    devices: { ...wanted.devices, ignore },
     volumes: { services, bootDeadlineSeconds },
     sync: { root: running.sync.root, targets: wanted.sync.targets },
     ...(wanted.mqtt === undefined ? {} : { mqtt: wanted.mqtt }),

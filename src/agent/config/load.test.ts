@@ -48,7 +48,7 @@ describe('loadConfig', () => {
       engine: { backend: 'sqlite', historyHours: 24 },
       http: {},
       log: { level: 'info' },
-      devices: { rescanSeconds: 60 },
+      devices: { rescanSeconds: 60, ignore: ['ram', 'unconfigured'] },
       volumes: {
         services: [{ name: 'dir', driver: 'dir', path: `${stateDir}/volumes/dir` }],
         bootDeadlineSeconds: 30,
@@ -171,6 +171,11 @@ describe('loadConfig', () => {
       'not in the list',
       'engine: {backend: rocksdb}\n',
       '`engine.backend` must be one of sqlite, lmdb, it is "rocksdb"',
+    ],
+    [
+      'a kind that must not be left out',
+      'devices: {ignore: [disk]}\n',
+      'config.yaml:1:20: `devices.ignore` must be one of loop, nbd, ram, zram, rom, unconfigured, it is "disk"',
     ],
     ['a list for a map', 'engine: [a]\n', 'config.yaml:1:9: `engine` must be a map of keys'],
     ['no map at all', '- a\n', 'config.yaml:1:1: the file must hold'],

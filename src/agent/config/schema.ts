@@ -22,6 +22,8 @@ const ENDPOINTS_MAX = 16;
 /** Each service is a folder and each target a connection: more is a mistake in the file. */
 const SERVICES_MAX = 64;
 const TARGETS_MAX = 16;
+/** As many as there are kinds to leave out. */
+const IGNORE_MAX = 6;
 
 /** A name that is shown in URLs. */
 const NAME = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$';
@@ -181,6 +183,12 @@ export const ConfigSchema = Type.Object(
           minimum: RESCAN_SECONDS_MIN,
           maximum: RESCAN_SECONDS_MAX,
           description: 'Time between two scans of the block devices',
+        }),
+        ignore: Type.Array(Type.Enum(['loop', 'nbd', 'ram', 'zram', 'rom', 'unconfigured']), {
+          default: ['ram', 'unconfigured'],
+          maxItems: IGNORE_MAX,
+          description:
+            'Kinds of devices that are left out of a scan; `unconfigured`: loop and nbd numbers with nothing attached',
         }),
       },
       { ...strict, default: {}, description: 'Block devices of this host' },

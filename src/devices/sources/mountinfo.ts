@@ -52,22 +52,25 @@ function parseLine(line: string): MountEntry | undefined {
     parentId: parentId!,
     major: major!,
     minor: minor!,
-    root: unescape(root),
-    mountPoint: unescape(mountPoint),
+    root: decodeMountField(root),
+    mountPoint: decodeMountField(mountPoint),
     options: options.split(','),
     optionalFields: fields.slice(6, dash),
-    fsType: unescape(fsType),
-    source: unescape(source ?? ''),
+    fsType: decodeMountField(fsType),
+    source: decodeMountField(source ?? ''),
     superOptions: splitOptions(superOptions.join(' ')),
   };
 }
 
 function splitOptions(text: string): string[] {
-  return text === '' ? [] : text.split(',').map(unescape);
+  return text === '' ? [] : text.split(',').map(decodeMountField);
 }
 
-/** Undoes `\ooo` and turns the bytes into text; a name that isn't UTF-8 keeps its bytes as `\xNN`. */
-function unescape(field: string): string {
+/**
+ * A field of mountinfo or /proc/swaps: undoes `\ooo` and turns the bytes into text; a name that isn't UTF-8
+ * keeps its bytes as `\xNN`.
+ */
+export function decodeMountField(field: string): string {
   const bytes = Buffer.from(
     field.replace(/\\([0-3][0-7]{2})/g, (_, octal: string) =>
       String.fromCharCode(Number.parseInt(octal, 8)),

@@ -1,4 +1,5 @@
 import { accessSync, constants } from 'node:fs';
+import path from 'node:path';
 import { devicePath, type BlockFacts } from './sysfs.ts';
 import type { ProbeResult, SuperblockProbe } from './blkid.ts';
 
@@ -26,13 +27,15 @@ interface Known {
  */
 export class Superblocks {
   readonly #probe: SuperblockProbe | undefined;
+  readonly #root: string;
   readonly #known = new Map<string, Known>();
   /** Devices with a probe that hasn't returned: a hung one isn't joined by a second. */
   readonly #running = new Set<string>();
 
-  /** Without a probe (a recorded tree) nothing is ever known. */
-  constructor(probe: SuperblockProbe | undefined) {
+  /** Without a probe (a recorded tree) nothing is ever known. Under `root` is the `dev` with the nodes. */
+  constructor(probe: SuperblockProbe | undefined, root = '/') {
     this.#probe = probe;
+    this.#root = root;
   }
 
   /** The last answer about a device, if there was one. */
@@ -87,18 +90,19 @@ export class Superblocks {
 
   #remember(device: BlockFacts, state: string, result: ProbeResult): void {
     const answered = result.outcome !== 'failed' && result.outcome !== 'late';
+    const isFinal = answered && result.outcome !== 'unreadable';
     const before = this.#known.get(device.name);
     // No answer is no news: what was known of this very attach stays, or an identity would flap.
     const keep = !answered && before?.state.startsWith(attachOf(device));
     this.#known.set(device.name, {
       state,
       result: keep ? before!.result : result,
-      scansUntilRetry: answered ? Infinity : RETRY_AFTER_SCANS,
+      scansUntilRetry: isFinal ? Infinity : RETRY_AFTER_SCANS,
     });
   }
 
   #isDue(device: BlockFacts, state: string): boolean {
-    if (!isProbeable(device) || this.#running.has(attachOf(device))) return false;
+    if (!isProbeable(device, this.#root) || this.#running.has(attachOf(device))) return false;
     const known = this.#known.get(device.name);
     if (known?.state !== state) return true;
     known.scansUntilRetry -= 1;
@@ -130,10 +134,10 @@ function stateOf(device: BlockFacts, use: 'mounted' | 'held' | 'free'): string {
 }
 
 /** A drive for discs would spin up; a size of 0 has no superblock; without the right to read there is no answer. */
-function isProbeable(device: BlockFacts): boolean {
+function isProbeable(device: BlockFacts, root: string): boolean {
   if (device.sizeBytes === 0 || device.kind === 'rom') return false;
   try {
-    accessSync(devicePath(device.name), constants.R_OK);
+    accessSync(path.join(root, devicePath(device.name)), constants.R_OK);
     return true;
   } catch {
     return false;

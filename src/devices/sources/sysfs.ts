@@ -25,6 +25,10 @@ export interface BlockFacts {
   readonly dmName?: string;
   readonly dmUuid?: string;
   readonly mdUuid?: string;
+  /** e.g. `raid1` */
+  readonly mdLevel?: string;
+  /** zram only: the node that its cold pages are written to. */
+  readonly writebackDevice?: string;
   readonly partUuid?: string;
   readonly parent?: string;
   readonly holders: readonly string[];
@@ -122,7 +126,12 @@ function namesOf(tree: Tree, dir: string, kind: DeviceKind): Partial<BlockFacts>
     case 'dm':
       return { dmName: tree.text(`${dir}/dm/name`), dmUuid: tree.text(`${dir}/dm/uuid`) };
     case 'md':
-      return { mdUuid: tree.text(`${dir}/md/uuid`) };
+      return { mdUuid: tree.text(`${dir}/md/uuid`), mdLevel: tree.text(`${dir}/md/level`) };
+    case 'zram': {
+      // "none" until one is set (admin-guide/blockdev/zram.rst).
+      const node = tree.text(`${dir}/backing_dev`);
+      return { writebackDevice: node === 'none' ? undefined : node };
+    }
     case 'disk':
     case 'rom':
       return {

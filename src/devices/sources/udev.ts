@@ -5,6 +5,8 @@ export interface UdevHint {
   readonly fsType?: string;
   readonly fsUuid?: string;
   readonly fsLabel?: string;
+  readonly partitionTable?: string;
+  readonly partitionTableUuid?: string;
   readonly partUuid?: string;
 }
 
@@ -17,6 +19,8 @@ export function readUdevHint(tree: Tree, major: number, minor: number): UdevHint
     fsType: properties.get('ID_FS_TYPE'),
     fsUuid: decoded(properties.get('ID_FS_UUID_ENC')) ?? properties.get('ID_FS_UUID'),
     fsLabel: decoded(properties.get('ID_FS_LABEL_ENC')) ?? properties.get('ID_FS_LABEL'),
+    partitionTable: properties.get('ID_PART_TABLE_TYPE'),
+    partitionTableUuid: properties.get('ID_PART_TABLE_UUID')?.toLowerCase(),
     partUuid: properties.get('ID_PART_ENTRY_UUID')?.toLowerCase(),
   };
 }

@@ -14,6 +14,8 @@ import type { FastifyPluginAsync } from 'fastify';
 import { HoldfastError, messageOf } from '../../../base/errors.ts';
 import type { Agent } from '../../agent.ts';
 import { toRequestError } from '../../http-schema.ts';
+import { deviceRoutes } from './device-routes.ts';
+import { eventRoutes } from './event-routes.ts';
 import { kvRoutes } from './kv.ts';
 import { kvTxnRoute } from './kv-txn.ts';
 import { kvUpkeepRoutes } from './kv-upkeep.ts';
@@ -56,6 +58,8 @@ const versionOne: FastifyPluginAsync<AgentApiOptions> = async (plugin, { agent, 
   });
   statusRoutes(app, agent);
   hostRoutes(app, agent);
+  deviceRoutes(app, agent);
+  eventRoutes(app, agent, stopping);
   volumeRoutes(app, agent);
   await app.register(kvRoutes, { agent });
   kvTxnRoute(app, agent);

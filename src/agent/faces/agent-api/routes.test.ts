@@ -1,5 +1,7 @@
 /** Goal: each route but kv's does what its reference says, and refuses what it can't do in one shape. */
-import { expect, test } from 'vitest';
+import { rmSync } from 'node:fs';
+import { request } from 'node:http';
+import { expect, test, vi } from 'vitest';
 import { startHttpAgent } from '../../../../test/support/http-agent.ts';
 import { call, callJson } from '../../../../test/support/http-call.ts';
 import type {
@@ -72,7 +74,7 @@ test('a sync target is shown as it is', async () => {
 test('devices: list, one by id, name and path, rescan', async () => {
   const { core, socket } = await startHttpAgent();
   const { json } = await callJson<DevicesReply>(socket, { path: `${V1}/devices` });
-  expect(json.devices).toEqual(core.devices.list());
+  expect(json.devices.map(({ verdict: _, ...device }) => device)).toEqual(core.devices.list());
   expect(json.devices.length).toBeGreaterThan(3);
   for (const device of json.devices) {
     for (const ref of [device.id, device.name, device.path]) {
@@ -82,6 +84,13 @@ test('devices: list, one by id, name and path, rescan', async () => {
       expect(one.json, ref).toEqual(device);
     }
   }
+  const verdicts = Object.fromEntries(json.devices.map(({ name, verdict }) => [name, verdict]));
+  expect(verdicts['dm-1']).toMatchObject({
+    free: false,
+    reasons: expect.arrayContaining([
+      { code: 'mounted', against: true, message: 'it is mounted at /, /mnt/with space' },
+    ]),
+  });
   // Nothing changed since the scan at the start.
   const rescan = await callJson<RescanReply>(socket, {
     method: 'POST',
@@ -90,6 +99,40 @@ test('devices: list, one by id, name and path, rescan', async () => {
   expect(rescan).toMatchObject({ status: 200, json: { events: [] } });
   const missing = await callJson<ErrorBody>(socket, { path: `${V1}/devices/nope` });
   expect(missing).toMatchObject({ status: 404, json: { code: 'NotFound', retry: 'never' } });
+});
+
+test('a device that is gone is forgotten, one that is there is not; ?look looks first', async () => {
+  const { core, socket, folder } = await startHttpAgent();
+  const { id } = core.devices.get('dm-2');
+  const gone = { method: 'DELETE', path: `${V1}/devices/${id}` } as const;
+  const refused = await callJson<ErrorBody>(socket, gone);
+  expect(refused).toMatchObject({ status: 409, json: { code: 'Conflict', retry: 'later' } });
+  rmSync(`${folder}/host/sys/class/block/dm-2`);
+  const stale = await callJson<DeviceBody>(socket, { path: `${V1}/devices/${id}` });
+  expect(stale.json.present).toBe(true);
+  const looked = await callJson<DeviceBody>(socket, { path: `${V1}/devices/${id}?look` });
+  expect(looked.json).toMatchObject({ present: false, verdict: { free: false } });
+  expect((await call(socket, gone)).status).toBe(204);
+  expect((await call(socket, gone)).status).toBe(404);
+  rmSync(`${folder}/host/sys/class/block/dm-1`);
+  const { json } = await callJson<DevicesReply>(socket, { path: `${V1}/devices?look=true` });
+  expect(json.devices.some((device) => device.id === id)).toBe(false);
+  expect(json.devices.find(({ name }) => name === 'dm-1')).toMatchObject({ present: false });
+});
+
+test('a device that is not free is not claimed; nobody releases what nobody has', async () => {
+  const { socket } = await startHttpAgent();
+  const path = `${V1}/devices/dm-1/claim`;
+  const json = { owner: 'me' };
+  const refused = await callJson<ErrorBody>(socket, { method: 'POST', path, json });
+  expect(refused).toMatchObject({ status: 409, json: { code: 'Conflict' } });
+  expect(refused.json.message).toContain('is not free: it is mounted at /, /mnt/with space');
+  const nobody = await callJson<ErrorBody>(socket, { method: 'DELETE', path: `${path}?owner=me` });
+  expect(nobody).toMatchObject({ status: 404, json: { code: 'NotFound' } });
+  for (const wrong of [{}, { owner: '' }, { owner: 'me', more: 1 }]) {
+    const { status } = await callJson(socket, { method: 'POST', path, json: wrong });
+    expect(status, JSON.stringify(wrong)).toBe(400);
+  }
 });
 
 test('a volume from creation to removal', async () => {
@@ -262,6 +305,8 @@ const REFUSED = [
   ['GET', '/events?after=-1', undefined, 'InvalidArgument', '"after" must be >= 0'],
   ['GET', '/events?limit=0', undefined, 'InvalidArgument', '"limit" must be >= 1'],
   ['GET', '/events?limit=10001', undefined, 'InvalidArgument', '"limit" must be <= 10000'],
+  ['GET', '/events?waitSeconds=0', undefined, 'InvalidArgument', '"waitSeconds" must be >= 1'],
+  ['GET', '/events?waitSeconds=61', undefined, 'InvalidArgument', '"waitSeconds" must be <= 60'],
   ['GET', '/events?limit=many', undefined, 'InvalidArgument', '"limit" must be integer'],
   ['GET', '/nope', undefined, 'NotFound', 'no route GET /agent/v1/nope'],
   ['PATCH', '/volumes', undefined, 'NotFound', 'no route PATCH /agent/v1/volumes'],
@@ -334,6 +379,46 @@ test('events, oldest first, in pages', async () => {
   expect(await get('?after=2&limit=2')).toEqual(['3 three']);
   const { json } = await callJson<EventsReply>(socket, { path: `${V1}/events` });
   expect(json.events).toEqual(await core.events.after(0, 10));
+  expect(json.last).toBe(3);
+});
+
+test('a request that waits is answered by the next event, at once when there is one, or with none', async () => {
+  const { core, engine, socket, http } = await startHttpAgent();
+  const watched = vi.spyOn(engine, 'watch');
+  const happens = (subject: string) =>
+    core.events.append({ type: 'test.happened', subject, message: subject });
+  const ask = (query: string) => callJson<EventsReply>(socket, { path: `${V1}/events?${query}` });
+  const waiting = ask('waitSeconds=60');
+  await vi.waitFor(() => expect(watched).toHaveBeenCalledTimes(1));
+  await happens('one');
+  expect((await waiting).json).toMatchObject({ events: [{ seq: 1, subject: 'one' }], last: 1 });
+  expect((await ask('waitSeconds=60')).json).toMatchObject({ events: [{ seq: 1 }], last: 1 });
+  expect((await ask('after=1&waitSeconds=1')).json).toEqual({ events: [], last: 1 });
+  // One that waits does not keep the server from closing.
+  const last = ask('after=1&waitSeconds=60').catch(() => undefined);
+  await vi.waitFor(() => expect(watched).toHaveBeenCalledTimes(4));
+  await http.close(60_000);
+  await last;
+});
+
+test('too many that wait are refused, and there is room again when they go', async () => {
+  const { engine, socket } = await startHttpAgent();
+  const watched = vi.spyOn(engine, 'watch');
+  const path = `${V1}/events?waitSeconds=60`;
+  const waiting = Array.from({ length: 64 }, () =>
+    request({ socketPath: socket, path, agent: false })
+      .on('error', () => undefined)
+      .end(),
+  );
+  await vi.waitFor(() => expect(watched).toHaveBeenCalledTimes(64));
+  const refused = await callJson<ErrorBody>(socket, { path });
+  expect(refused).toMatchObject({ status: 503, json: { code: 'Unavailable', retry: 'later' } });
+  for (const one of waiting) one.destroy();
+  const isServed = async (): Promise<void> => {
+    const { status } = await call(socket, { path: `${V1}/events?waitSeconds=1` });
+    expect(status).toBe(200);
+  };
+  await vi.waitFor(isServed, 10_000);
 });
 
 test('the probes: alive as long as the engine answers, ready when local things are served', async () => {

@@ -31,6 +31,7 @@ export type ErrorBody = Static<typeof ErrorBody>;
 const Identity = Type.Object({
   replicaId: Text,
   mintedAt: Text,
+  clonedFrom: OptionalText,
   fingerprint: Type.Object({
     productUuid: OptionalText,
     boardSerial: OptionalText,
@@ -57,14 +58,18 @@ const HostFacts = Type.Object({
 export const HostReply = Type.Object({ identity: Identity, facts: HostFacts });
 export type HostReply = Static<typeof HostReply>;
 
-export const DeviceBody = Type.Object({
+const Identified = Type.Object({
+  scheme: Text,
+  value: Text,
+  confidence: Text,
+  conflict: OptionalText,
+});
+const Quarantine = Type.Object({ id: Text, names: Texts });
+
+const deviceFacts = {
   id: Text,
-  identity: Type.Object({
-    scheme: Text,
-    value: Text,
-    confidence: Text,
-    conflict: OptionalText,
-  }),
+  identity: Identified,
+  recipe: Count,
   name: Text,
   path: Text,
   major: Count,
@@ -81,13 +86,47 @@ export const DeviceBody = Type.Object({
   wwid: OptionalText,
   diskseq: Type.Optional(Count),
   backingFile: OptionalText,
+  backingDevice: OptionalText,
+  layer: OptionalText,
+  layerName: OptionalText,
+  legOf: OptionalText,
+  content: Text,
+  partitionTable: OptionalText,
   fileSystem: Type.Optional(Type.Object({ type: Text, label: OptionalText, uuid: OptionalText })),
   mountPoints: Texts,
+  swap: Flag,
   parent: OptionalText,
   children: Texts,
   holders: Texts,
   slaves: Texts,
   present: Flag,
+  quarantine: Type.Optional(Quarantine),
+  facts: Type.Array(Type.Object({ name: Text, value: Text, source: Text, since: Text })),
+  history: Type.Array(Type.Object({ at: Text, event: Text, detail: OptionalText })),
+};
+
+/** Whether it may be taken for something new, with every reason. */
+const Verdict = Type.Object({
+  free: Flag,
+  reasons: Type.Array(Type.Object({ code: Text, against: Flag, message: Text })),
+});
+
+/** POST /agent/v1/devices/:ref/claim. `problem`: why it doesn't hold now. */
+export const ClaimBody = Type.Object({
+  device: Text,
+  owner: Text,
+  identity: Identified,
+  bootId: Text,
+  diskseq: Type.Optional(Count),
+  claimedAt: Text,
+  problem: OptionalText,
+});
+export type ClaimBody = Static<typeof ClaimBody>;
+
+export const DeviceBody = Type.Object({
+  ...deviceFacts,
+  verdict: Verdict,
+  claim: Type.Optional(ClaimBody),
 });
 export type DeviceBody = Static<typeof DeviceBody>;
 
@@ -95,10 +134,15 @@ export type DeviceBody = Static<typeof DeviceBody>;
 export const DevicesReply = Type.Object({ devices: Type.Array(DeviceBody) });
 export type DevicesReply = Static<typeof DevicesReply>;
 
-/** POST /agent/v1/devices/rescan */
-export const RescanReply = Type.Object({
-  events: Type.Array(Type.Object({ type: Text, device: DeviceBody })),
+export const DeviceEventBody = Type.Object({
+  type: Text,
+  device: Type.Object(deviceFacts),
+  message: Text,
 });
+export type DeviceEventBody = Static<typeof DeviceEventBody>;
+
+/** POST /agent/v1/devices/rescan */
+export const RescanReply = Type.Object({ events: Type.Array(DeviceEventBody) });
 export type RescanReply = Static<typeof RescanReply>;
 
 /** A configured volume service. */
@@ -202,7 +246,11 @@ export const EventBody = Type.Object({
 export type EventBody = Static<typeof EventBody>;
 
 /** GET /agent/v1/events */
-export const EventsReply = Type.Object({ events: Type.Array(EventBody) });
+export const EventsReply = Type.Object({
+  events: Type.Array(EventBody),
+  /** Number of the last event that there was by then: where a reader who wants only new ones begins. */
+  last: Count,
+});
 export type EventsReply = Static<typeof EventsReply>;
 
 /** GET /agent/v1/status */
@@ -424,8 +472,19 @@ export type GrantLeaseRequest = Static<typeof GrantLeaseRequest>;
 
 export const NoQuery = closed({});
 export const VolumesQuery = closed({ service: OptionalText });
+/** With `look` the hardware is looked at first. */
+export const DevicesQuery = closed({ look: FlagQuery });
+export const ClaimRequest = closed({ owner: Type.String({ minLength: 1 }) });
+export type ClaimRequest = Static<typeof ClaimRequest>;
+export const ReleaseQuery = closed({ owner: Type.String({ minLength: 1 }), force: FlagQuery });
 export const RemoveQuery = closed({ force: FlagQuery });
-export const EventsQuery = closed({ after: Type.Optional(Revision), limit: Limit });
+/** Longer waits would outlast the deadline of an answer. */
+export const WAIT_SECONDS_MAX = 60;
+export const EventsQuery = closed({
+  after: Type.Optional(Revision),
+  limit: Limit,
+  waitSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: WAIT_SECONDS_MAX })),
+});
 export const KvQuery = closed({ key: Key, revision: Type.Optional(Revision) });
 const write = { key: Key, ifRevision: Type.Optional(Revision), relaxedMs: RelaxedMs };
 export const KvDeleteQuery = closed(write);

@@ -1,18 +1,8 @@
 import type { Agent } from '../../agent.ts';
-import {
-  EventsQuery,
-  EventsReply,
-  NoQuery,
-  StatusReply,
-  SyncReply,
-  type StatusReply as Status,
-} from './schema.ts';
+import { NoQuery, StatusReply, SyncReply, type StatusReply as Status } from './schema.ts';
 import type { ApiInstance } from './type-provider.ts';
 
-/** Events of one page when the caller doesn't say. */
-const EVENTS_DEFAULT = 100;
-
-/** status, sync, events: how the agent is doing. */
+/** status, sync: how the agent is doing. */
 export function statusRoutes(app: ApiInstance, agent: Agent): void {
   app.get(
     '/status',
@@ -25,14 +15,6 @@ export function statusRoutes(app: ApiInstance, agent: Agent): void {
     async () => ({
       targets: [...agent.sync()],
     }),
-  );
-  app.get(
-    '/events',
-    { schema: { querystring: EventsQuery, response: { 200: EventsReply } } },
-    async (request) => {
-      const { after, limit } = request.query;
-      return { events: await agent.events.after(after ?? 0, limit ?? EVENTS_DEFAULT) };
-    },
   );
 }
 

@@ -1,5 +1,12 @@
 import { test } from 'vitest';
-import type { Device, HostFacts, HostIdentity } from '../../../devices/index.ts';
+import type {
+  ClaimState,
+  Device,
+  DeviceEvent,
+  HostFacts,
+  HostIdentity,
+  Verdict,
+} from '../../../devices/index.ts';
 import type { Compaction, EngineStats, LeaseStatus } from '../../../engine/index.ts';
 import type { SyncStatus } from '../../../sync/index.ts';
 import type { CreateRequest, ServiceConfig, Volume } from '../../../volumes/index.ts';
@@ -8,6 +15,7 @@ import type {
   CompactReply,
   CreateVolumeRequest,
   DeviceBody,
+  DeviceEventBody,
   EventBody,
   HostReply,
   KvStatsReply,
@@ -34,7 +42,8 @@ type SameKeys<A, B> = Same<Keys<A>, Keys<B>>;
 const volume: SameKeys<Volume, VolumeBody> = true;
 const create: SameKeys<CreateRequest, CreateVolumeRequest> = true;
 const service: SameKeys<ServiceConfig, ServiceBody> = true;
-const device: SameKeys<Device, DeviceBody> = true;
+const device: SameKeys<Device & { verdict: Verdict; claim: ClaimState }, DeviceBody> = true;
+const deviceEvent: SameKeys<DeviceEvent, DeviceEventBody> = true;
 const host: SameKeys<{ identity: HostIdentity; facts: HostFacts }, HostReply> = true;
 const sync: SameKeys<SyncStatus, SyncBody> = true;
 const event: SameKeys<AgentEvent, EventBody> = true;
@@ -43,6 +52,18 @@ const compaction: SameKeys<Compaction & { revision: number }, CompactReply> = tr
 const lease: SameKeys<LeaseStatus, LeaseBody> = true;
 
 test('nouns and bodies have the same members', ({ expect }) => {
-  const all = [volume, create, service, device, host, sync, event, stats, compaction, lease];
+  const all = [
+    volume,
+    create,
+    service,
+    device,
+    deviceEvent,
+    host,
+    sync,
+    event,
+    stats,
+    compaction,
+    lease,
+  ];
   expect(all).not.toContain(false);
 });

@@ -87,6 +87,9 @@ function collectDevices(agent: Agent, gauge: MakeGauge): void {
   gauge('devices_absent', 'Block devices seen before and not there now').set(
     devices.length - present,
   );
+  gauge('devices_quarantined', 'Block devices that claim an identity which others claim, too').set(
+    devices.filter((device) => device.present && device.quarantine !== undefined).length,
+  );
 }
 
 function collectSync(agent: Agent, gauge: MakeGauge): void {

@@ -1,5 +1,5 @@
 /** Goal: one scrape is valid Prometheus text with the documented names, and no client can add labels to it. */
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { GiB } from '../../../base/bytes.ts';
 import { startHttpAgent } from '../../../../test/support/http-agent.ts';
@@ -12,6 +12,7 @@ const NAMES = [
   'holdfast_component_running',
   'holdfast_devices_absent',
   'holdfast_devices_present',
+  'holdfast_devices_quarantined',
   'holdfast_engine_compacted_revision',
   'holdfast_engine_keys',
   'holdfast_engine_log_entries',
@@ -84,12 +85,25 @@ test('the documented names, all of them and no others', async () => {
   for (const name of NAMES) expect(docs).toContain(`\`${name.replace(/^holdfast_/, '')}\``);
 });
 
+/** sdb of the recorded host says of itself what sda does. */
+function giveTwoDisksOneIdentity(folder: string): void {
+  const pci = `${folder}/host/sys/devices/pci0000:00/0000:00:17.0`;
+  for (const name of ['wwid', 'vpd_pg80']) {
+    const [sda, sdb] = [1, 2].map(
+      (n) => `${pci}/ata${n}/host${n}/target${n}:0:0/${n}:0:0:0/${name}`,
+    );
+    copyFileSync(sda!, sdb!);
+  }
+}
+
 test('the numbers are those of the agent', async () => {
   const services = [
     { name: 'gold', driver: 'dir', path: 'gold' },
     { name: 'silver', driver: 'dir', path: 'silver' },
   ] as const;
-  const { core, socket, engine } = await startHttpAgent({ services });
+  const { core, socket, engine, folder } = await startHttpAgent({ services });
+  giveTwoDisksOneIdentity(folder);
+  await core.devices.scan();
   await core.volumes.create({ name: 'a', service: 'gold', sizeBytes: 2 * GiB });
   await core.volumes.create({ name: 'b', service: 'gold', sizeBytes: 3 * GiB });
   core.setReason('x', 'a "quoted" reason');
@@ -113,7 +127,9 @@ test('the numbers are those of the agent', async () => {
   expect(value('volumes_mounted{service="gold"}')).toBe(0);
   expect(value('engine_revision')).toBe(engine.revision);
   expect(value('engine_keys')).toBe((await engine.stats()).keys);
-  expect(value('devices_present')).toBe(core.devices.list().length);
+  const present = core.devices.list().filter((device) => device.present);
+  expect(value('devices_present')).toBe(present.length);
+  expect(value('devices_quarantined')).toBe(2);
   expect(value('sync_lag_revisions{target="centr\\"al\\\\"}')).toBe(2);
   expect(value('sync_state{target="centr\\"al\\\\",state="behind"}')).toBe(1);
 

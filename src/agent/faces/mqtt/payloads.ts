@@ -82,9 +82,9 @@ function infoPayload(agent: Agent): InfoPayload {
 
 function devicePayload(device: Device): DevicePayload {
   const { id, identity, name, path, kind, sizeBytes, rotational, readOnly, removable } = device;
-  const { model, serial, wwid, fileSystem, mountPoints, parent, present } = device;
+  const { model, serial, wwid, fileSystem, mountPoints, parent, present, quarantine } = device;
   const what = { id, identity, name, path, kind, sizeBytes, rotational, readOnly, removable };
-  return { ...what, model, serial, wwid, fileSystem, mountPoints, parent, present };
+  return { ...what, model, serial, wwid, fileSystem, mountPoints, parent, present, quarantine };
 }
 
 function volumePayload({ spec, status }: Volume): VolumePayload {

@@ -66,6 +66,7 @@ export type DevicePayload = Pick<
   | 'mountPoints'
   | 'parent'
   | 'present'
+  | 'quarantine'
 >;
 
 export interface VolumePayload {
