@@ -25,6 +25,17 @@ it('does not count what was delivered before the watch told of it', () => {
   expect(lag.revisions).toBe(1);
 });
 
+it('counts what the watch has not shown yet, as it may matter', () => {
+  const lag = new LagMeter();
+  lag.startWatching(3);
+  lag.moved(3, 0);
+  expect(lag.revisionsUpTo(4)).toBe(1);
+  lag.saw(4, false);
+  expect(lag.revisionsUpTo(4)).toBe(0);
+  lag.moved(6, 2);
+  expect(lag.revisionsUpTo(7)).toBe(1);
+});
+
 it('counts every revision before the watch began, until they are passed', () => {
   const lag = new LagMeter();
   lag.startWatching(100);

@@ -41,4 +41,9 @@ export class LagMeter {
   get revisions(): number {
     return Math.max(0, this.#watchedFrom - this.#position) + this.#pending;
   }
+
+  /** … when the store is at `last`: what the watch has not shown yet may matter, so it counts. */
+  revisionsUpTo(last: number): number {
+    return this.revisions + Math.max(0, last - Math.max(this.#seen, this.#position));
+  }
 }

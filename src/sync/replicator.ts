@@ -116,14 +116,15 @@ export class Replicator {
 
   status(): SyncStatus {
     const { id, type, endpoints } = this.#options.target;
+    const localRevision = this.#engine.revision;
     return {
       target: id,
       type,
       endpoints,
       state: this.#state,
       cursor: this.#lag.position,
-      localRevision: this.#engine.revision,
-      lagRevisions: this.#lag.revisions,
+      localRevision,
+      lagRevisions: this.#lag.revisionsUpTo(localRevision),
       ...(this.#lastAckAt === undefined ? {} : { lastAckAt: this.#lastAckAt }),
       ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
       parked: this.#lot.size,
