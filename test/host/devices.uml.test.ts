@@ -37,7 +37,7 @@ describe.skipIf(missing !== '')(`SCSI disks${missing}`, () => {
   /** By kernel name, after a look at the hardware. */
   async function devices(): Promise<ReadonlyMap<string, DeviceBody>> {
     const all = await host.json<DeviceBody[]>('holdfast device ls --rescan -o json');
-    return new Map(all.map((device) => [device.name, device]));
+    return new Map(all.filter(({ present }) => present).map((device) => [device.name, device]));
   }
 
   const idsOf = (found: ReadonlyMap<string, DeviceBody>): string[] =>
@@ -86,6 +86,7 @@ describe.skipIf(missing !== '')(`SCSI disks${missing}`, () => {
     for (const { name } of [first, second]) {
       expect(both.get(name)!.identity).toMatchObject({ scheme: 'path', confidence: 'none' });
       expect(both.get(name)!.identity.conflict).toMatch(/^scsi-wwid.*6001405.*5ame/);
+      expect(both.get(name)!.quarantine?.names).toEqual([first.name, second.name]);
     }
     await pull(first);
     expect((await devices()).get(second.name)!.identity).toMatchObject({
