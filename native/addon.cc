@@ -14,6 +14,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
               Napi::Function::New<holdfast::BlockDeviceSize>(env, "blockDeviceSize"));
   exports.Set("sdNotify", Napi::Function::New<holdfast::SdNotify>(env, "sdNotify"));
   exports.Set("lockFile", Napi::Function::New<holdfast::LockFile>(env, "lockFile"));
+  exports.Set("watchUevents", Napi::Function::New<holdfast::WatchUevents>(env, "watchUevents"));
   return exports;
 }
 

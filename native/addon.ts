@@ -1,6 +1,6 @@
 /** Finds and loads the compiled addon, on the first call that needs it. */
 import { createRequire } from 'node:module';
-import type { LoopDevice, LoopFile, LoopOptions, MountOptions } from './index.ts';
+import type { LoopDevice, LoopFile, LoopOptions, MountOptions, UeventListener } from './index.ts';
 
 /** What `addon.cc` exports. Wrong arguments throw a TypeError at once, even where a promise is returned. */
 export interface Addon {
@@ -12,6 +12,7 @@ export interface Addon {
   blockDeviceSize(path: string): Promise<number>;
   sdNotify(socket: string, message: string): void;
   lockFile(path: string): number | undefined;
+  watchUevents(subsystem: string, listener: UeventListener): () => void;
 }
 
 let loaded: Addon | undefined;

@@ -3,7 +3,7 @@
     'target_name': 'holdfast',
     'sources': [
       'addon.cc', 'arguments.cc', 'block.cc', 'errors.cc', 'lock.cc',
-      'loop.cc', 'mount.cc', 'notify.cc', 'task.cc',
+      'loop.cc', 'mount.cc', 'notify.cc', 'task.cc', 'uevent.cc',
     ],
     'include_dirs': ["<!(node -p \"require('node-addon-api').include_dir\")"],
     # Exceptions are off: a std::system_error on a detached thread would end the whole agent.

@@ -13,5 +13,6 @@ Napi::Value LoopStatus(const Napi::CallbackInfo& info);
 Napi::Value BlockDeviceSize(const Napi::CallbackInfo& info);
 Napi::Value SdNotify(const Napi::CallbackInfo& info);
 Napi::Value LockFile(const Napi::CallbackInfo& info);
+Napi::Value WatchUevents(const Napi::CallbackInfo& info);
 
 }  // namespace holdfast

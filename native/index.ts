@@ -117,3 +117,19 @@ export function sdNotify(socket: string, message: string): void {
 export function lockFile(path: string): number | undefined {
   return addon().lockFile(path);
 }
+
+/**
+ * What the kernel said since the last call, oldest first: `action@path`, then `NAME=value`, each followed by a NUL.
+ * `lost`: it said more than the queue could hold, so anything may have changed.
+ */
+export type UeventListener = (messages: readonly string[], lost: boolean) => void;
+
+/**
+ * Listens to the kernel's own uevents of one subsystem, e.g. `block` (netlink(7), NETLINK_KOBJECT_UEVENT). What a
+ * process sent, however privileged, is dropped. Doesn't keep the process alive. A network namespace that isn't the
+ * host's may hear nothing. Throws the errno, e.g. EAFNOSUPPORT where a sandbox forbids netlink.
+ * @returns what stops it
+ */
+export function watchUevents(subsystem: string, listener: UeventListener): () => void {
+  return addon().watchUevents(subsystem, listener);
+}

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { readInventory } from '../devices/index.ts';
+import { readInventory, watchBlockDevices } from '../devices/index.ts';
 import type { VolumeManager } from '../volumes/index.ts';
 import { Ballast } from './ballast.ts';
 import { ConfigWatcher, type Config } from './config/index.ts';
@@ -33,9 +33,17 @@ export async function startBackground(parts: Background): Promise<void> {
   const periodMs = watchdogPeriodMs();
   if (periodMs !== undefined) runner.start(watchdog(core.engine, notifier, periodMs));
   const store = new StoreHealth(core, teller, new Ballast(paths.stateDir));
-  const rescan = new Rescan(core, config.devices.rescanSeconds, async () => {
+  const lookAtVolumes = async (): Promise<void> => {
     await store.look();
     await health.look();
+  };
+  const rescan = new Rescan(core, config.devices.rescanSeconds, lookAtVolumes, (hint) => {
+    try {
+      return watchBlockDevices(hint);
+    } catch (thrown) {
+      log.warn({ err: thrown }, 'the kernel can not be heard; devices are looked at by the clock');
+      return () => undefined;
+    }
   });
   runner.start(rescan);
   runner.start(health);

@@ -40,4 +40,5 @@ export { knowHost, type HostVerdict } from './host-identity.ts';
 export { DeviceRegistry } from './registry.ts';
 export { readInventory } from './sources/inventory.ts';
 export { parseMountinfo, type MountEntry } from './sources/mountinfo.ts';
+export { watchBlockDevices } from './sources/uevents.ts';
 export type { Verdict } from './usability.ts';

@@ -132,12 +132,20 @@ describe('DeviceRegistry', () => {
     expect(told(await registry.scan())).toEqual(['appeared sda']);
   });
 
-  it('joins a scan that runs', async () => {
+  it('sees in a scan what had changed when it was asked for, also while one runs', async () => {
     const store = new MemoryFacts();
-    const registry = new DeviceRegistry({ store, root: host('sata') });
-    const [one, two] = await Promise.all([registry.scan(), registry.scan()]);
-    expect(two).toBe(one);
-    expect(store.saves).toHaveLength(3);
+    const root = host('sata');
+    const registry = new DeviceRegistry({ store, root });
+    const next: Promise<readonly DeviceEvent[]>[] = [];
+    store.refuse = () => {
+      // The first scan has looked and is storing what it saw.
+      if (next.length === 0) unplug(root, 'sr0');
+      if (next.length < 3) next.push(registry.scan());
+      return false;
+    };
+    expect(told(await registry.scan())).toContain('appeared sr0');
+    const shared = await Promise.all(next);
+    expect(shared.map(told)).toEqual(Array.from({ length: 3 }, () => ['disappeared sr0']));
   });
 });
 
