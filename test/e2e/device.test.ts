@@ -108,8 +108,9 @@ describe.runIf(isRoot)('a loop device of this host (needs root)', () => {
   it('is forgotten when it is gone, not before', async () => {
     expect((await agent.cli('device', 'forget', id)).code).toBe(CONFLICT);
     await loopDetach(node);
-    const events = await agent.json<DeviceEventBody[]>('device', 'rescan');
-    expect(events.map(({ type, device }) => [type, device.id])).toContainEqual(['disappeared', id]);
+    // Nothing, when the kernel's word led to a scan before.
+    await agent.json<DeviceEventBody[]>('device', 'rescan');
+    expect(await agent.json('device', 'inspect', id)).toMatchObject({ present: false });
     expect((await agent.cli('device', 'ls', '--all')).stdout).toContain(`(${node.slice(5)})`);
     const dry = await agent.json<string[]>('device', 'forget', '--absent', '--dry-run');
     expect(dry).toContain(id);
